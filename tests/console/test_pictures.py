@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 import psycopg
 import pytest
 from console.conftest import Add, Client
@@ -148,30 +150,48 @@ def test_a_file_that_takes_too_long_does_not_hold_up_others() -> None:
     decoder.close()
 
 
-def test_a_decoder_that_ends_is_replaced() -> None:
+def processes() -> list[psutil.Process]:
+    """The decoder's processes: the fork server, and those that it has forked."""
+    children = psutil.Process().children(recursive=True)
+    return [each for each in children if "retinue_console.pictures.child" in each.cmdline()]
+
+
+@pytest.mark.parametrize("with_server", [False, True])
+def test_a_decoder_that_ends_is_replaced(*, with_server: bool) -> None:
     decoder = Decoder()
     good = decoder.encode(picture(), ImageLimits(), longest_px=10)
-    child = decoder._idle.get()  # the one that was used last
-    assert child is not None
-    child._process.kill()
-    decoder._idle.put(child)
+    server, child = processes()
+    child.kill()
+    if with_server:
+        server.kill()
     with pytest.raises(InvalidImageError, match="crashes the decoder"):
         decoder.encode(picture(), ImageLimits(), longest_px=10)
     assert decoder.encode(picture(), ImageLimits(), longest_px=10) == good
     decoder.close()
+    assert processes() == []
 
 
 def test_a_decoder_without_work_ends() -> None:
     decoder = Decoder()
     good = decoder.encode(picture(), ImageLimits(), longest_px=10)
     decoder.end_idle()
-    child = decoder._idle.get()
-    assert child is not None
-    decoder._idle.put(child)
-    assert child._process.poll() is None
+    assert len(processes()) == 2
     decoder.end_idle()
-    assert child._process.poll() is not None
+    assert processes() == []
     assert decoder.encode(picture(), ImageLimits(), longest_px=10) == good
+    decoder.close()
+
+
+def test_decoders_share_the_memory_of_imports() -> None:
+    decoder = Decoder()
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(4):
+            threads.submit(decoder.encode, picture((2_000, 2_000)), ImageLimits(), longest_px=10)
+    server, *children = processes()
+    assert len(children) == 2
+    alone = server.memory_full_info().rss
+    for child in children:
+        assert child.memory_full_info().uss < alone / 2
     decoder.close()
 
 

@@ -3,7 +3,10 @@
 import ctypes
 from contextlib import suppress
 
-_M_MMAP_THRESHOLD = -3  # of <malloc.h>
+# Of <malloc.h>.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 
 def return_large_blocks() -> None:
@@ -13,4 +16,7 @@ def return_large_blocks() -> None:
     pictures are such blocks.
     """
     with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, 2**18)
+        library.mallopt(_M_TRIM_THRESHOLD, 2**20)
+        library.mallopt(_M_ARENA_MAX, 1)

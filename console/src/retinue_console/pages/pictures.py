@@ -11,14 +11,17 @@ from pydantic import Field
 from starlette.responses import Response
 
 from retinue_console.page import Call, NotFoundError, Parameters
-from retinue_console.pictures.pictures import IsVideoError, NoPictureError, PictureKind
+from retinue_console.pictures.pictures import NoPictureError, NoStillError, PictureKind
 
 _FOR_A_MONTH = "private, max-age=2592000, immutable"
 """Browsers keep pictures this long, and don't ask again meanwhile."""
 
+_FOR_MINUTES = "private, max-age=300"
+"""Browsers keep pictures of videos this long: they change when something is found."""
+
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
-_LINES = 5
+_LINES = 8
 _CHARACTERS = 34
 
 
@@ -87,12 +90,12 @@ def _picture(
 ) -> Response:
     image_id = call.parameters.image_id
     try:
-        data = call.services.pictures.picture(image_id, kind, part)
-    except IsVideoError:
+        picture = call.services.pictures.picture(image_id, kind, part)
+    except NoStillError as error:
         return Response(
-            _FILM,
+            _film(str(error)),
             media_type="image/svg+xml",
-            headers={"Cache-Control": _FOR_A_MONTH, "Retinue-Picture": "none"},
+            headers={"Cache-Control": "private, no-cache", "Retinue-Picture": "none"},
         )
     except NoPictureError as error:
         return Response(
@@ -100,19 +103,25 @@ def _picture(
             media_type="image/svg+xml",
             headers={"Cache-Control": "private, no-cache", "Retinue-Picture": "none"},
         )
-    if data is None:
+    if picture is None:
         raise NotFoundError(f"There is no image {image_id}.")
-    return Response(data, media_type="image/webp", headers={"Cache-Control": _FOR_A_MONTH})
+    kept = _FOR_A_MONTH if picture.is_lasting else _FOR_MINUTES
+    return Response(picture.webp, media_type="image/webp", headers={"Cache-Control": kept})
 
 
-def _placeholder(reason: str) -> str:
+def _lines(reason: str, middle: int) -> str:
     """Draw the reason why there is no picture."""
     text = "".join(character for character in reason if character.isprintable())
     lines = ["No picture", *textwrap.wrap(text, _CHARACTERS, max_lines=_LINES, placeholder=" …")]
-    drawn = "".join(
-        f'<text x="160" y="{120 + (2 * number - len(lines)) * 11}">{escape(line)}</text>'
+    return "".join(
+        f'<text x="160" y="{middle + (2 * number - len(lines)) * 11}">{escape(line)}</text>'
         for number, line in enumerate(lines)
     )
+
+
+def _placeholder(reason: str) -> str:
+    """Return a picture that says why there is none."""
+    drawn = _lines(reason, 120)
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
         '<rect width="320" height="240" fill="#dfe4ea"/>'
@@ -122,15 +131,19 @@ def _placeholder(reason: str) -> str:
     )
 
 
-_FILM = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
-    '<rect width="320" height="240" fill="#2b333c"/>'
-    '<g fill="#dfe4ea"><path d="M135 80v80l65-40z"/>'
-    + "".join(
+def _film(reason: str) -> str:
+    """Return the picture of a video: a film, the sign for playing it, and why there is no still."""
+    holes = "".join(
         f'<rect x="{x}" y="{y}" width="16" height="16" rx="3"/>'
         for x in (16, 288)
         for y in range(16, 240, 32)
     )
-    + "</g></svg>"
-)
-"""The picture of a video: a film, and the sign for playing it."""
+    top, drawn = (60, _lines(reason, 190)) if reason else (80, "")
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
+        '<rect width="320" height="240" fill="#2b333c"/>'
+        f'<g fill="#dfe4ea"><path d="M135 {top}v80l65-40z"/>{holes}</g>'
+        '<g fill="#dfe4ea" font-family="sans-serif" font-size="14" text-anchor="middle">'
+        f"{drawn}</g>"
+        "</svg>"
+    )

@@ -1,9 +1,12 @@
 """Thumbnails and views of images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from hashlib import sha256
+from threading import BoundedSemaphore
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -20,10 +23,13 @@ from retinue_sdk import (
 
 from retinue_console.database import Database
 from retinue_console.pictures.cache import PictureCache
-from retinue_console.pictures.decoder import Decoder
+from retinue_console.pictures.decoder import Decoder, NoVideoDecoderError
 
 Part: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, as ratios."""
+
+_FILES = 3
+"""How many files are in memory at the same time: two are decoded, and one is fetched meanwhile."""
 
 _WEBP = b"RIFF"
 """First bytes of a picture in the cache. Any other entry is the reason why there is none."""
@@ -59,8 +65,21 @@ class NoPictureError(Exception):
         self.is_lasting = is_lasting
 
 
-class IsVideoError(Exception):
-    """There is no picture, because the object is a video."""
+class NoStillError(Exception):
+    """There is no picture of a video; the message says why, if more can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture.
+
+    Attributes:
+        webp: The file.
+        is_lasting: Whether it stays the same. That of a video changes with what is found in it.
+    """
+
+    webp: bytes
+    is_lasting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +112,51 @@ class Pictures:
         self._originals = originals
         self._cache = cache
         self._decoder = decoder
+        self._room = BoundedSemaphore(_FILES)
 
-    def picture(self, image_id: UUID, kind: PictureKind, part: Part | None = None) -> bytes | None:
-        """Return a picture as WebP; ``None`` if the history has no such image.
+    def picture(
+        self, image_id: UUID, kind: PictureKind, part: Part | None = None
+    ) -> Picture | None:
+        """Return a picture; ``None`` if the history has no such image.
 
         It queries the history each time, so that forgotten images aren't shown from the cache.
+        A video's picture is the frame in which a detector was most certain, or the first one.
 
         Args:
             image_id: The image.
             kind: The size.
-            part: The part to cut out of it; ``None`` for all.
+            part: The part to cut out of it; ``None`` for all. Not for videos.
 
         Raises:
             NoPictureError: There is none.
-            IsVideoError: The object is a video.
+            NoStillError: There is none of a video.
             HistoryError: The database doesn't answer.
         """
         image = self._find(image_id)
         if image is None:
             return None
-        if media_of(image.facts.reference.key) is Media.VIDEO:
-            raise IsVideoError
-        name = kind.word
+        is_video = media_of(image.facts.reference.key) is Media.VIDEO
+        name, at_ms = kind.word, 0
+        if is_video:
+            if part is not None:
+                raise NoStillError
+            at_ms = self._best_moment(image_id)
+            name += f"-{at_ms}"
         if part is not None:
             name += sha256(repr(part).encode()).hexdigest()[:16]
         data = self._cache.get(image_id, name)
         if data is None:
-            data = self._make(image, kind, part, name)
+            make = (
+                partial(self._still, image, kind, at_ms)
+                if is_video
+                else partial(self._scaled, image, kind, part)
+            )
+            with self._room:
+                data = self._make(image, make, name)
         if not data.startswith(_WEBP):
-            raise NoPictureError(data.decode(), is_lasting=True)
-        return data
+            reason = data.decode()
+            raise NoStillError(reason) if is_video else NoPictureError(reason, is_lasting=True)
+        return Picture(data, not is_video)
 
     def original(self, image_id: UUID) -> tuple[str, bytes] | None:
         """Return the key and the file of an image; ``None`` if the history has no such image.
@@ -149,10 +183,7 @@ class Pictures:
         image = self._find(image_id)
         if image is None:
             return None
-        try:
-            return self._originals.read_part(image.facts, at, size)
-        except (ConfigurationError, DetectorError) as error:
-            raise NoPictureError(str(error), is_lasting=False) from error
+        return self._read_part(image, at, size)
 
     def purge(self) -> int:
         """Remove images that the history doesn't have from the cache; return their number.
@@ -180,17 +211,16 @@ class Pictures:
             )
         return image
 
-    def _make(self, image: StoredImage, kind: PictureKind, part: Part | None, name: str) -> bytes:
+    def _best_moment(self, image_id: UUID) -> int:
+        """Return the time in a video at which a detector was most certain, in milliseconds."""
+        with self._database.read() as connection:
+            row: Any = connection.execute(_BEST_MOMENT, [image_id]).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _make(self, image: StoredImage, make: Callable[[], bytes], name: str) -> bytes:
         """Make a picture, or the reason why there is none, and keep it."""
-        data = self._read(image)
         try:
-            made = self._decoder.encode(
-                data,
-                self._originals.limits,
-                longest_px=kind.longest_px,
-                most_bytes=kind.most_bytes,
-                part=part,
-            )
+            made = make()
         except InvalidImageError as error:
             made = str(error).encode()
         except DetectorError as error:
@@ -198,9 +228,43 @@ class Pictures:
         self._cache.put(image.facts.reference.image_id, name, made)
         return made
 
+    def _scaled(self, image: StoredImage, kind: PictureKind, part: Part | None) -> bytes:
+        return self._decoder.encode(
+            self._read(image),
+            self._originals.limits,
+            longest_px=kind.longest_px,
+            most_bytes=kind.most_bytes,
+            part=part,
+        )
+
+    def _still(self, image: StoredImage, kind: PictureKind, at_ms: int) -> bytes:
+        def read(offset: int, size: int) -> bytes:
+            return self._read_part(image, offset, size)[0]
+
+        size_bytes = image.facts.size_bytes
+        if size_bytes is None:
+            _, size_bytes = self._read_part(image, 0, 1)
+        try:
+            return self._decoder.encode_still(
+                read,
+                size_bytes,
+                at_ms,
+                self._originals.limits,
+                longest_px=kind.longest_px,
+                most_bytes=kind.most_bytes,
+            )
+        except NoVideoDecoderError as error:
+            raise NoStillError("its decoder isn't installed") from error
+
     def _read(self, image: StoredImage) -> bytes:
         try:
             return self._originals.read(image.facts)
+        except (ConfigurationError, DetectorError) as error:
+            raise NoPictureError(str(error), is_lasting=False) from error
+
+    def _read_part(self, image: StoredImage, at: int, size: int) -> tuple[bytes, int]:
+        try:
+            return self._originals.read_part(image.facts, at, size)
         except (ConfigurationError, DetectorError) as error:
             raise NoPictureError(str(error), is_lasting=False) from error
 
@@ -229,6 +293,17 @@ _IMAGE = """SELECT bucket, key, version, versioned, etag, size_bytes, width_px, 
     deleted_at
 FROM images
 WHERE image_id = %s"""
+
+_BEST_MOMENT = """SELECT
+    CASE
+        WHEN jsonb_typeof(attributes -> 'best_ms') = 'number'
+            THEN least(greatest((attributes ->> 'best_ms')::numeric, start_ms), end_ms)
+        ELSE start_ms
+    END
+FROM latest_detections
+WHERE image_id = %s AND start_ms IS NOT NULL
+ORDER BY confidence DESC, detection_id
+LIMIT 1"""
 
 _GONE = """SELECT cached.image_id
 FROM unnest(%s::uuid[]) AS cached (image_id)

@@ -33,6 +33,7 @@ from retinue_history.review.queues import (
     queues,
 )
 from retinue_history.review.truth import Scope
+from retinue_sdk import Media, media_of
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -255,6 +256,7 @@ def _asked_for(reader: Connection, queue: Queue, image_id: UUID, person: str) ->
     image = reviewed_image(reader, image_id)
     if image is None:
         raise NotFoundError(f"There is no image {image_id}.")
+    _check_still(image)
     mine = [
         one
         for one in answers_of(reader, image_id, queue.name)
@@ -273,11 +275,27 @@ def _asked_for(reader: Connection, queue: Queue, image_id: UUID, person: str) ->
     )
 
 
+def _check_still(image: ReviewedImage) -> None:
+    """Refuse a video: an answer is about one picture.
+
+    Raises:
+        ParameterError: The image is a video.
+    """
+    if media_of(image.key) is Media.VIDEO:
+        raise ParameterError(
+            f"{image.key} is a video, and only images can be reviewed. Its page, "
+            f"/videos/{image.image_id}, shows what was found at which time."
+        )
+
+
 def save(call: Call[QueueParameters]) -> Response:
     """Save an answer. The same key saves nothing twice."""
     body: SaveBody = call.body
     _check_adjudicates(call, adjudicates=body.adjudicates)
-    with call.services.reviews.connections() as (_, reviewer):
+    with call.services.reviews.connections() as (reader, reviewer):
+        image = reviewed_image(reader, body.image_id)
+        if image is not None:
+            _check_still(image)
         saved = save_answer(
             reviewer,
             call.parameters.queue,
