@@ -6,11 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from retinue_console.app import make_app
 from retinue_console.page import Services
 
 from tools.chromium import MISSING, find_chromium
+
+PATIENCE_MS = 30_000
+"""How long a page may take for something on a busy machine."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 # Not for the session: as long as it runs, no other test of the process can run an event loop.
@@ -52,7 +57,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A tab. Errors of scripts fail the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     yield page

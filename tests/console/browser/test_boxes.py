@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from console.conftest import NOON, Add
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
 
 BOX = (0.25, 0.2, 0.5, 0.4)
@@ -78,9 +78,9 @@ def images(add: Add, console_url: str) -> list[Any]:
 
 def check(page: Page, expected: int) -> None:
     """Compare the boxes of a page with the red areas of its screenshot."""
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.thumbnail img, .stage img')]"
-        ".every(img => img.complete && img.naturalWidth)"
+    page.evaluate(
+        "() => Promise.all([...document.querySelectorAll('.thumbnail img, .stage img')]"
+        ".map(img => img.decode()))"
     )
     measured = page.evaluate(MEASURE)
     assert len(measured) == expected
@@ -110,10 +110,10 @@ def test_boxes_lie_on_what_they_mark(page: Page, address: str, images: list[Any]
 def test_the_list_and_the_boxes_are_linked(page: Page, address: str, images: list[Any]) -> None:
     page.goto(f"{address}/images/{images[0]}")
     page.locator(".detections li").hover()
-    assert page.locator(".boxes a.marked").count() == 1
+    expect(page.locator(".boxes a.marked")).to_have_count(1)
     page.locator("h1").hover()
-    assert page.locator(".marked").count() == 0
+    expect(page.locator(".marked")).to_have_count(0)
     page.locator(".boxes a").focus()
-    assert page.locator(".detections li.marked").count() == 1
+    expect(page.locator(".detections li.marked")).to_have_count(1)
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('.detections li:target') !== null")

@@ -46,9 +46,10 @@ def answers(database: Database, image: uuid.UUID, queue: str) -> list[StandingAn
 
 
 def next_image(page: Page, before: uuid.UUID) -> None:
+    """Wait until the page shows another image, or none, and its scripts run: they take the keys."""
     page.wait_for_function(
-        "id => { const r = document.getElementById('review');"
-        " return r && JSON.parse(r.dataset.task).image.image_id !== id }",
+        "before => document.readyState === 'complete' && JSON.parse("
+        "document.getElementById('review')?.dataset.task ?? null)?.image.image_id !== before",
         arg=str(before),
     )
 
@@ -200,11 +201,9 @@ def test_a_queue_is_worked_off_with_two_keys_an_image(task: Page, queue: str) ->
     for _ in range(20):
         if task.locator("#review").count() == 0:
             break
-        image = task.evaluate("document.getElementById('review').dataset.task")
+        image = image_of(task)
         press(task, "a", "Enter")
-        task.wait_for_function(
-            "before => document.getElementById('review')?.dataset.task !== before", arg=image
-        )
+        next_image(task, image)
     expect(task.locator("main")).to_contain_text("No images are left for you")
     task.get_by_role("button", name="Undo").click()
     expect(task.locator("#items")).to_contain_text("accepted")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from console.browser.test_pages import AXE, SUMMARY
 from console.conftest import NOON, Add
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord, VideoRecord
 
 
@@ -56,7 +56,7 @@ def test_an_appearance_is_chosen_by_keyboard(
     page.wait_for_function("document.getElementById('video').currentTime === 2")
     page.wait_for_function("document.querySelector('.timeline a.now')?.dataset.from === '2000'")
     assert page.url.endswith("#t=2.0")
-    assert page.locator(".stage rect[visibility=visible]").count() == 1
+    expect(page.locator(".stage rect[visibility=visible]")).to_have_count(1)
     page.reload()  # the address leads to the same moment
     page.wait_for_function("document.getElementById('video').currentTime === 2")
     page.evaluate(AXE)
