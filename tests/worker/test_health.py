@@ -64,7 +64,7 @@ def test_a_step_that_is_stuck_fails_the_check_of_its_worker(
     ):
         memory_rig.upload("a.jpg")
         memory_rig.wait_until_empty()
-        assert check_health(port) == (True, "healthy")
+        eventually(lambda: check_health(port) == (True, "healthy"), what="the check passes")
         monkeypatch.setattr(memory_rig.history, step, stick)
         memory_rig.upload("b.jpg")
         assert stuck.wait(10)

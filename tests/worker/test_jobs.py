@@ -392,7 +392,7 @@ async def test_a_claim_that_is_renewed_is_not_taken_over(rig: Rig) -> None:
             await go_on.wait()
 
     rig.service.before, rig.service.ends_after = read, 0
-    brief = replace(QUICK, lease=0.3)
+    brief = replace(QUICK, lease=1.5)
     async with rig.worker(times=brief) as worker:
         await reading.wait()
         renewed = rig.rows("SELECT lease_until FROM jobs")

@@ -492,12 +492,12 @@ async def limited(
 async def test_waiting_for_a_permit_is_neither_the_calls_time_nor_its_duration(
     calling: Any,
 ) -> None:
-    async with limited(calling, rate=100, timeout=0.15) as runner:
+    async with limited(calling, rate=60, timeout=0.5) as runner:
         began = time.monotonic()
         answers = await asyncio.gather(*(runner.detect(work.task()) for _ in range(5)))
-        assert time.monotonic() - began >= 3 / 10, "they waited longer than a call may take"
+        assert time.monotonic() - began >= 3 / 6, "they waited longer than a call may take"
         assert [said(answer.value) for answer in answers] == ["ok"] * 5
-        assert max(answer.duration_ms for answer in answers) < 150
+        assert max(answer.duration_ms for answer in answers) < 500
 
 
 async def test_a_stop_ends_the_wait_for_a_first_permit(calling: Any) -> None:

@@ -498,7 +498,11 @@ async def test_a_call_is_made_only_if_the_budget_allows_it(make: Make) -> None:
     assert len(detector.notes.batches) == 3
 
 
-async def test_calls_that_begin_together_share_a_reading_of_the_month(make: Make) -> None:
+async def test_calls_that_begin_together_share_a_reading_of_the_month(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retinue_workers.limits.budget.FRESH_SECONDS", 60.0)
+
     class Counting(MemoryHistory):
         readings = 0
 
