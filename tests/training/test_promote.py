@@ -158,16 +158,18 @@ def test_a_start_whose_answer_is_lost_counts(
 
 
 def test_refused_before_anything_happens(
-    cli: Cli, endpoint: Endpoint, pool: tuple[str, str]
+    cli: Cli, endpoint: Endpoint, pool: tuple[str, str], sessions: ModelSessions
 ) -> None:
     old, new = pool
     score(endpoint, new, 0.7)
-    assert "--lower-f1" in promote(cli, new, exit_code=2)
+    assert "--force REASON" in promote(cli, new, exit_code=2)
     assert "StartProjectVersion" not in endpoint.calls
     missing = new.replace("/v2/", "/v9/")
     assert "there is no model version" in promote(cli, missing, exit_code=1)
-    assert "isn't the ARN" in promote(cli, "v2", exit_code=2)
-    promote(cli, new, "--lower-f1")
+    assert "isn't the ARN" in promote(cli, "arn:v2", exit_code=2)
+    promote(cli, new, "--force", "v1 missed the new parts")
+    [green] = [one for one in sessions.list_sessions() if one.model == new]
+    assert green.start_reason == "to take over from v1: v1 missed the new parts"
     assert statuses(endpoint, old, new) == ["STOPPED", "RUNNING"]
     Path("pool.env").write_text("MODEL=\n", "utf-8")
     assert "names 0 versions of the project parts" in promote(cli, old, exit_code=2)

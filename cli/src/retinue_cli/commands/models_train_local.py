@@ -13,6 +13,7 @@ from retinue_cli.options.json_flag import Say
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_table
 from retinue_cli.output.words import count
+from retinue_cli.training.sources import HISTORY
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -66,6 +67,8 @@ def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any
     from retinue_cli.training.local.train import DETECTORS, prepare, train
     from retinue_cli.training.local.versions import Versions
 
+    if request.crops and request.kind != "labels":
+        raise ConfigurationError("--crops needs --kind labels")
     versions = Versions(request.models, request.name)
     detector = DETECTORS[request.kind]
     registration = installed_plugins(None).registrations.get(detector)
@@ -75,8 +78,6 @@ def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any
             f"{detector}, which runs models of the kind {request.kind}, can't train any here: "
             "pip install retinue-onnx"
         )
-    if request.crops and request.kind != "labels":
-        raise ConfigurationError("--crops needs --kind labels")
     origin = _origin(request, versions.all())
     problems = Problems()
     reader = _Reader()
@@ -123,10 +124,10 @@ def _origin(request: Request, versions: "list[Version]") -> dict[str, Any]:
     """
     if request.source is not None:
         return {
-            "from": request.source,
+            "from": _lasting(request.source),
             "corrections": request.corrections,
-            "test": request.test_source,
-            "images": request.home,
+            "test": _lasting(request.test_source),
+            "images": _lasting(request.home),
         }
     if not versions:
         raise ConfigurationError(
@@ -135,10 +136,17 @@ def _origin(request: Request, versions: "list[Version]") -> dict[str, Any]:
     origin = dict(versions[-1].card["origin"])
     given = {
         "corrections": request.corrections,
-        "test": request.test_source,
-        "images": request.home,
+        "test": _lasting(request.test_source),
+        "images": _lasting(request.home),
     }
     return origin | {key: value for key, value in given.items() if value is not None}
+
+
+def _lasting(source: str | None) -> str | None:
+    """Return a source that means the same in another working directory."""
+    if source is None or source.startswith((HISTORY, "s3://")):
+        return source
+    return str(Path(source).absolute())
 
 
 def _images(

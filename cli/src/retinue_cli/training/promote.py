@@ -44,7 +44,7 @@ class Pool:
         Raises:
             ConfigurationError: The file has none, or more than one.
         """
-        found = sorted(arn for arn in set(_arns(self._read())) if arn.split("/")[1] == project)
+        found = sorted(arn for arn in set(_arns(self.read())) if arn.split("/")[1] == project)
         if len(found) != 1:
             raise ConfigurationError(
                 f"{self.file} names {len(found)} versions of the project {project}; it must name "
@@ -54,7 +54,7 @@ class Pool:
 
     def switch(self, old: str, new: str) -> None:
         """Replace the old ARN with the new one, and apply the change."""
-        self._before = self._read()
+        self._before = self.read()
         self._write(self._before.replace(old, new))
         self.apply()
 
@@ -63,7 +63,12 @@ class Pool:
         self._write(self._before)
         self.apply()
 
-    def _read(self) -> str:
+    def read(self) -> str:
+        """Return the file's text.
+
+        Raises:
+            ConfigurationError: It can't be read.
+        """
         try:
             return self.file.read_text("utf-8")
         except (OSError, ValueError) as error:
@@ -99,7 +104,7 @@ def compare(old: ModelVersion, new: ModelVersion) -> None:
         shown = [("unknown" if one.f1 is None else f"{one.f1:.3f}") for one in (new, old)]
         raise ConfigurationError(
             f"the F1 of {new.name} is {shown[0]}, that of {old.name} is {shown[1]}; nothing was "
-            "changed. --lower-f1 promotes it anyway"
+            "changed. --force REASON promotes it anyway, and records the reason"
         )
 
 
@@ -112,6 +117,7 @@ def promote(
     tell: Tell,
     *,
     units: int = 1,
+    reason: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Start the new version, switch the pool to it, and stop the old one.
@@ -125,7 +131,7 @@ def promote(
     """
     try:
         with leases.hold(new.arn) as green:
-            _switch(service, old, new, pool, green, tell, units, sleep)
+            _switch(service, old, new, pool, green, tell, units, reason, sleep)
     except LeaseError as error:
         raise TrainingError(f"{error}\nNothing was switched") from error
     if service.describe(old.arn).status not in ("RUNNING", "STARTING"):
@@ -150,11 +156,13 @@ def _switch(
     green: HeldModel,
     tell: Tell,
     units: int,
+    reason: str | None,
     sleep: Callable[[float], None],
 ) -> None:
     started = False
     try:
-        green.begin(units, f"to take over from {old.name}")
+        why = f"to take over from {old.name}"
+        green.begin(units, why if reason is None else f"{why}: {reason}")
         if new.status != "RUNNING":
             if new.status != "STARTING":
                 # A failure from here on may have taken effect, so the version must be stopped, too.

@@ -78,7 +78,7 @@ def _thing(thing: Annotated) -> Card:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int]:
-    """Return the numbers of images that are new since a version, or have other annotations.
+    """Return the numbers of images that are new, gone or annotated otherwise since a version.
 
     Args:
         old: The data of the earlier version's card.
@@ -91,8 +91,10 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int]:
         for one in new["images"]
         if one["sha256"] in before and one["things"] != before[one["sha256"]]
     ]
+    now = {one["sha256"] for one in new["images"]}
     return {
         "new": len(added),
+        "gone": len(before.keys() - now),
         "changed": len(changed),
         "negative": sum(not one["things"] for one in (*added, *changed)),
     }

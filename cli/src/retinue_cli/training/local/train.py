@@ -118,8 +118,9 @@ def train(
         last = finished[-1]
         since = card.changes(last.card["data"], facts)
         say(
-            f"since {last.name}: {since['new']:,} new images, {since['changed']:,} with other "
-            f"annotations; {since['negative']:,} of them show none of the labels"
+            f"since {last.name}: {since['new']:,} images are new, {since['gone']:,} are gone, "
+            f"{since['changed']:,} have other annotations; {since['negative']:,} of the new and "
+            "changed ones show none of the labels"
         )
     for version in finished:
         if version.card["identity"] == identity and version.card["stopped"] != "interrupted":

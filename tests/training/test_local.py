@@ -1,0 +1,211 @@
+"""Training on this machine, from the command line: textures are photographs cut into tiles."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+from PIL import Image
+from retinue_cli.app import retinue
+from retinue_cli.training.local.versions import Versions
+from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
+
+TEXTURES = ("brick", "grass", "gravel")
+SIDE = 128
+
+Run = Callable[..., click.testing.Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs ``retinue`` in an empty folder; it must succeed unless an exit code is given."""
+    monkeypatch.chdir(tmp_path)
+    runner = click.testing.CliRunner()
+
+    def invoke(*arguments: object, exit_code: int = 0) -> click.testing.Result:
+        result = runner.invoke(retinue, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    return invoke
+
+
+def tile(texture: str, number: int) -> Image.Image:
+    """Return one of 16 parts of a photograph, which don't overlap."""
+    path = Path(str(resources.files("skimage"))) / "data" / f"{texture}.png"
+    left, top = number % 4 * SIDE, number // 4 * SIDE
+    with Image.open(path) as photograph:
+        return photograph.convert("RGB").crop((left, top, left + SIDE, top + SIDE))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder with eight tiles of each texture."""
+    folder = tmp_path / "photos"
+    for texture in TEXTURES:
+        (folder / texture).mkdir(parents=True)
+        for number in range(8):
+            tile(texture, number).save(folder / texture / f"{number}.jpg", quality=92)
+    return folder
+
+
+def test_from_a_folder_to_labels_of_unseen_photographs(run: Run, photos: Path) -> None:
+    train = ["models", "train", "ground", "--on", "local"]
+    said = run(*train, "--from", photos).output
+    assert "ground: " in said
+    assert "3 labels" in said
+    folder = Path("models/ground/1")
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    assert card["f1"] >= 0.9
+    assert f"F1 {card['f1']:.3f} on " in said
+
+    # The figures follow from the answers, and no picture is in two parts.
+    found = Counter((one["label"], "found") for a in card["answers"] for one in a["found"])
+    for label in card["labels"]:
+        positives = label["true_positives"] + label["false_positives"]
+        assert positives == found[label["label"], "found"]
+        true = sum({"label": label["label"]} in answer["true"] for answer in card["answers"])
+        assert true == label["true_positives"] + label["false_negatives"]
+    parts = Counter(image["sha256"] for image in card["data"]["images"])
+    assert set(parts.values()) == {1}
+    assert {image["part"] for image in card["data"]["images"]} == {"train", "validation", "test"}
+    assert card["base"]["licence"] == "Apache-2.0"
+    assert list((folder / "samples").glob("hit-*.jpg"))
+
+    tile("grass", 12).save("unseen.jpg")
+    options = json.dumps({"model": str(folder / "model.onnx")})
+    look = json.loads(
+        run("detect", "onnx-labels", "unseen.jpg", "--options", options, "--json").stdout
+    )
+    [picture] = look if isinstance(look, list) else look["pictures"]
+    assert [one["label"] for one in picture["detections"]] == ["grass"]
+    detector = OnnxLabelDetector(OnnxLabelOptions(model=folder / "model.onnx"))
+    assert detector.model_version == f"ground-1-{card['sha256'][:12]}"
+
+    # The same data again is the same version.
+    assert "ground/1 was trained from the same data" in run(*train).output
+    assert [one.number for one in Versions(Path("models"), "ground").all()] == [1]
+
+
+def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:
+    (photos / "grass" / "broken.jpg").write_bytes(b"no picture")
+    whole = (photos / "grass" / "0.jpg").read_bytes()
+    (photos / "grass" / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "grass" / "copy.jpg").write_bytes(whole)
+    (photos / "gravel" / "1.jpg").write_bytes((photos / "brick" / "1.jpg").read_bytes())
+    for number in range(8):
+        smaller = tile("brick", number).resize((96, 96))
+        smaller.save(photos / "brick" / f"small{number}.jpg", quality=70)
+    (photos / "Gravel").mkdir()
+    tile("gravel", 9).save(photos / "Gravel" / "9.jpg")
+    (photos / "horse").mkdir()
+    tile("grass", 10).save(photos / "horse" / "10.jpg")
+    train = ["models", "train", "ground", "--on", "local", "--from", photos]
+    refused = run(*train, "--strict", exit_code=2).stderr
+    for problem in (
+        "2 × image that cannot be read: grass/broken.jpg (",
+        "1 × image that is a copy of another: grass/0.jpg, grass/copy.jpg",
+        "1 × picture that is there more than once, with different annotations: brick/1.jpg,",
+        "1 × label that differs from another by case, and is read as that one: Gravel as gravel",
+        "1 × label with fewer than 5 images: horse (1)",
+        "× image that nearly equals one to validate or test with: brick/",
+    ):
+        assert problem in refused
+    assert "nothing was trained" in refused
+    assert not Path("models").exists()
+    told = json.loads(run(*train, "--dry-run", "--json").stdout)
+    assert told["labels"] == list(TEXTURES)
+    images = told["train"] + told["validation"] + told["test"]
+    near = told["left_out"]["image that nearly equals one to validate or test with"]
+    # 37 files: 2 unreadable, 1 copy, 2 with contradictions, 1 of a rare label.
+    assert images == 37 - 6 - near
+    assert near > 0
+
+
+def test_boxes_are_checked_and_their_contents_learned(run: Run, tmp_path: Path) -> None:
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    boxes = [[0, 0, SIDE, SIDE], [SIDE, 0, SIDE, SIDE]]
+    for number in range(10):
+        picture = Image.new("RGB", (2 * SIDE, SIDE))
+        for side, texture in enumerate(("brick", "grass")):
+            picture.paste(tile(texture, number), (side * SIDE, 0))
+            annotations.append(
+                {"id": len(annotations), "image_id": number, "category_id": side + 1,
+                 "bbox": boxes[side]}
+            )  # fmt: skip
+        picture.save(tmp_path / f"{number}.png")
+        size = {"width": picture.width, "height": picture.height}
+        images.append({"id": number, "file_name": f"{number}.png", **size})
+    annotations[0]["bbox"] = [100, 0, 300, 20]
+    annotations[2]["bbox"] = [10, 10, 0.2, 20]
+    images[2] |= {"width": 999}
+    categories = [{"id": 1, "name": "brick"}, {"id": 2, "name": "grass"}]
+    file = {"images": images, "annotations": annotations, "categories": categories}
+    Path("truth.json").write_text(json.dumps(file), "utf-8")
+    train = ["models", "train", "parts", "--on", "local", "--from", "truth.json", "--crops"]
+    refused = run(*train, "--strict", exit_code=2).stderr
+    for problem in (
+        "1 × box outside its image: annotation 0",
+        "1 × image in which not everything is marked",
+        "1 × image with an empty box: 1.png: brick",
+        "1 × image whose size is another than its annotations say: 2.png",
+    ):
+        assert problem in refused
+    card = json.loads(run(*train, "--json").stdout)
+    assert card["f1"] == 1
+    assert {one["label"] for one in card["labels"]} == {"brick", "grass"}
+    assert "--crops needs --kind labels" in run(*train, "--kind", "objects", exit_code=2).stderr
+
+
+def version(number: int, f1: float) -> None:
+    folder = Path("models/birds") / str(number)
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(json.dumps({"f1": f1}), "utf-8")
+    (folder / "model.onnx").write_bytes(b"model")
+
+
+def test_promote_refuses_a_lower_f1_records_the_reason_and_goes_back(run: Run) -> None:
+    for number, f1 in ((1, 0.9), (2, 0.8), (10, 0.95)):
+        version(number, f1)
+    pool = Path("pool.env")
+    text = "MODEL=/srv/models/birds/{}/model.onnx\nOTHER=/srv/models/other-birds/7/model.onnx\n"
+    pool.write_text(text.format(1), "utf-8")
+    promote = ["models", "promote"]
+    config = ["--config", pool]
+
+    refused = run(*promote, "birds/2", *config, exit_code=2).stderr
+    assert "the F1 of birds/2 is 0.800, that of the version in use is 0.900" in refused
+    assert pool.read_text("utf-8") == text.format(1)
+    run(*promote, "birds/2", *config, "--force", "night images")
+    assert pool.read_text("utf-8") == text.format(2)
+    run(*promote, "birds", *config, "--apply", "cp pool.env applied.env")
+    assert Path("applied.env").read_text("utf-8") == text.format(10)
+    failed = run(*promote, "birds", "--back", *config, "--apply", "false", exit_code=1).stderr
+    assert "was restored" in failed
+    assert pool.read_text("utf-8") == text.format(10)
+    run(*promote, "birds", "--back", *config)
+    assert pool.read_text("utf-8") == text.format(2)
+    lines = Path("models/birds/promotions.jsonl").read_text("utf-8").splitlines()
+    switches = [json.loads(line) for line in lines]
+    assert [(one["before"], one["after"]) for one in switches] == [(1, 2), (2, 10), (10, 2)]
+    assert switches[0]["reason"] == "night images"
+
+    assert "names birds/2 already" in run(*promote, "birds/2", *config, exit_code=2).stderr
+    assert "its versions are: 1, 2, 10" in run(*promote, "birds/3", *config, exit_code=2).stderr
+    pool.write_text("MODEL=\n", "utf-8")
+    assert "names 0 models of birds" in run(*promote, "birds", *config, exit_code=2).stderr
+
+
+def test_options_of_the_other_place_are_refused(run: Run) -> None:
+    train = ["models", "train", "birds"]
+    assert "--yes has no meaning" in run(*train, "--on", "local", "--yes", exit_code=2).stderr
+    assert "--crops has no meaning" in run(*train, "--crops", exit_code=2).stderr
+    first = run(*train, "--on", "local", exit_code=2).stderr
+    assert "birds has no version yet: set --from" in first
