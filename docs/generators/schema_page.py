@@ -133,7 +133,7 @@ def schema_page(url: str) -> str:
             known_functions = functions(connection)
     finally:
         engine.dispose()
-    # Alembic's own table comes last: it says nothing about images.
+    # Alembic's own table comes last, because it has no data about images.
     tables = sorted((r for r in found if not r.is_view), key=lambda r: r.name == "alembic_version")
     lines = [_HEAD, *_diagrams({table.name: table for table in tables}), "## Views", ""]
     for view in found:
@@ -184,7 +184,7 @@ def _section(relation: Relation) -> Iterator[str]:
     yield ""
     yield f"{relation.comment or ''}."
     yield ""
-    # Postgres does not know which columns of a view can be null.
+    # Postgres has no information on nulls in columns of views.
     yield "| column | type | |" if relation.is_view else "| column | type | null | |"
     yield "|---|---|---|" if relation.is_view else "|---|---|---|---|"
     for column in relation.columns:

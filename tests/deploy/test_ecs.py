@@ -107,7 +107,7 @@ def test_a_version_that_ecs_took_back_is_told_with_ecs_reason() -> None:
 def test_services_that_never_become_stable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services_module, "TIMEOUT_SECONDS", -1.0)
     half = {"deployments": [deployment("labels:2", 1, "IN_PROGRESS")]}
-    with pytest.raises(DeployError, match="ECS says nothing about it"):
+    with pytest.raises(DeployError, match="ECS reports nothing about it"):
         wait(FakeEcs(states=[half]))
 
 

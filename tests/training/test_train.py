@@ -156,7 +156,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_made(
         "image that is neither JPEG nor PNG",
         "image larger than 15 MB",
         "image that cannot be read",
-        "image whose size is another than its annotations say",
+        "image whose size differs from its annotations",
         "image that is there more than once",
         "box smaller than a pixel",
     ):

@@ -100,7 +100,7 @@ class AwsClient:
     async def call(self, operation: str, parameters: Mapping[str, Any]) -> JsonAnswer:
         """Call an operation of a service that speaks JSON, such as SQS and Rekognition.
 
-        The call is repeated as the client's configuration says. Each attempt is one request.
+        The client's configuration determines retries. Each attempt is one request.
 
         Args:
             operation: The operation's name in the API, such as ``ReceiveMessage``.

@@ -74,7 +74,7 @@ def make_app(
 
     Args:
         services: Objects that handlers use.
-        sign_in: How people sign in; by default, as the settings say.
+        sign_in: The sign-in; by default, from the settings.
         routes: The route table.
     """
     sign_in = sign_in or sign_in_of(services.settings)
@@ -211,7 +211,7 @@ class _Console:
 
 
 def _sees_people(identity: Identity, route: Route) -> bool:
-    """Return whether a page may name people: to admins, and where the right to SQL says so."""
+    """Return whether a page may name people: to admins, and on pages of the right to SQL."""
     return identity.may(Right.ADMIN) or route.right is Right.SQL
 
 
@@ -305,7 +305,7 @@ def _is_navigation(request: Request, suffix: str) -> bool:
 
 
 async def _health(request: Request) -> Response:
-    """Answer 200 as long as the process answers at all; pages say if the database is down."""
+    """Answer 200 while the process runs; pages show whether the database is down."""
     del request
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 

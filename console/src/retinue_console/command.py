@@ -100,7 +100,7 @@ def _serve(
         database = stack.enter_context(open_database(worker_settings))
         reviews = stack.enter_context(open_reviews(database, worker_settings, settings))
         pictures = stack.enter_context(open_pictures(database, settings, worker_settings))
-        with suppress(HistoryUnavailableError):  # the pages say it, until it is back
+        with suppress(HistoryUnavailableError):  # the pages show it, until it is back
             database.check()
             reviews.check()
         budgets = worker_settings.monthly_budgets_usd

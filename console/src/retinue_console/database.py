@@ -126,7 +126,7 @@ class Database:
 
         Raises:
             HistoryUnavailableError: The database is down.
-            QueryError: The statement was refused; the message says why.
+            QueryError: The statement was refused; the message has the reason.
         """
         return run_query(
             self._login.url, sql, timeout_seconds=QUERY_SECONDS, password=self._login.password()

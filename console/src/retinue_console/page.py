@@ -92,7 +92,7 @@ class Page(Generic[D]):
     Attributes:
         template: The template's name.
         title: The title, which is the heading too.
-        data: A frozen dataclass. Templates know it as ``data``.
+        data: A frozen dataclass. It is ``data`` in templates.
         rows: Rows of the ``.csv``: frozen dataclasses of one class, or tuples after ``columns``.
         columns: The names of the columns where rows are tuples.
         status: The HTTP status.

@@ -10,8 +10,8 @@ class BoundingBox:
     """An axis-aligned rectangle, in ratios of the image as displayed (EXIF orientation applied).
 
     The origin is the top left corner; x grows to the right, y downwards. A detector may report a
-    box that lies partly outside the image (Amazon Rekognition does), so no value is clipped: ask
-    ``clipped()`` for the visible part.
+    box that is partly outside the image (Amazon Rekognition does), so no value is clipped.
+    ``clipped()`` returns the visible part.
 
     Attributes:
         left: Left edge as a ratio of the image's width; 0 is the left border, 1 the right one.

@@ -9,14 +9,14 @@ CGROUPS = Path("/sys/fs/cgroup")
 """Where control groups are mounted."""
 
 MEMBERSHIP = Path("/proc/self/cgroup")
-"""Says which of them this process is in."""
+"""Lists the groups of this process."""
 
 
 def usable_cores() -> int:
     """Return the number of cores that this process may use, at least 1.
 
     These are the cores of its CPU affinity, and no more than the CPU quota of its control groups,
-    rounded up. ``os.cpu_count`` and ``os.process_cpu_count`` know no quota: a container with two
+    rounded up. ``os.cpu_count`` and ``os.process_cpu_count`` ignore the quota: a container with two
     CPUs would start as many threads as its host has cores.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -42,7 +42,7 @@ class Detection:
         end_ms: When it disappears, at least ``start_ms``: equal to it for a single moment. Set with
             ``start_ms``.
         track: The number of the object that appears, 0 or more: a hint that appearances with the
-            same number in one answer show the same object. ``None`` if the detector doesn't say.
+            same number in one answer show the same object. ``None`` if it isn't reported.
 
     Raises:
         ValueError: A value is outside its range, or a text cannot be stored (NUL characters and

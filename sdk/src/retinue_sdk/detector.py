@@ -382,7 +382,7 @@ class JobDetector(CommonDetector[OptionsT]):
                 jobs are under way; otherwise it may have, and the job keeps its slot.
             InvalidImageError: The service can never process the video.
             DetectorNotReadyError: The service can't start any job at the moment.
-            JobLostError: The token started a job whose id the service doesn't tell any more. The
+            JobLostError: The token started a job whose id the service no longer returns. The
                 worker starts another one.
         """
 
@@ -398,7 +398,7 @@ class JobDetector(CommonDetector[OptionsT]):
             video: The video.
 
         Raises:
-            JobLostError: The service doesn't know the job any more.
+            JobLostError: The service no longer has the job.
             RetriableError: The service can't answer now.
             InvalidImageError: The job failed, and another one would fail too.
             DetectorError: The job failed. Another one may succeed.

@@ -32,8 +32,8 @@ class RetinueError(Exception):
 class ConfigurationError(RetinueError):
     """A setting is wrong and must be changed.
 
-    Raise it from a detector's constructor or ``start``. The message says which option is wrong,
-    why, and which values are allowed. The worker prepends the detector's name.
+    Raise it from a detector's constructor or ``start``. The message has the wrong option,
+    the reason, and the allowed values. The worker prepends the detector's name.
     """
 
 
@@ -123,7 +123,7 @@ class ObjectRefusedError(DetectorNotReadyError):
 
 
 class JobLostError(DetectorError):
-    """The service doesn't know the job, or no longer has its result.
+    """The service no longer has the job, or its result.
 
     Only a ``JobDetector`` raises it. The worker starts another job for the video, up to three in
     all.

@@ -66,8 +66,8 @@ def retinue_worker_starting(options: "Mapping[str, Json] | None") -> "bool | Non
 
     Called by the worker once, before its detectors start. ``retinue plugins`` and a detector's own
     process don't call it. ``options`` is ``None`` if the setting doesn't name the plugin. Return
-    ``False`` to receive no runs in this worker, which saves time. Raise ``ConfigurationError`` to
-    say which option is wrong and which values are allowed. The worker then refuses to start. If it
+    ``False`` to receive no runs in this worker, which saves time. Raise ``ConfigurationError`` with
+    the wrong option and the allowed values. The worker then refuses to start. If it
     raises anything else, a worker that needs the plugin refuses to start: because its settings
     have options for it, because it uses one of its detectors, or because the plugin filters
     detections. Other workers log a warning and skip the plugin.

@@ -11,7 +11,7 @@ from retinue_sdk.reference import ImageReference
 class Video:
     """One video, by its S3 reference and the facts of its header.
 
-    A fact is ``None`` if the header doesn't tell, or wasn't read.
+    A fact is ``None`` if the header doesn't have it, or wasn't read.
 
     Attributes:
         reference: The S3 object version.

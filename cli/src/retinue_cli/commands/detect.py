@@ -54,7 +54,7 @@ def detect(
 ) -> None:
     """Run a DETECTOR on PHOTOGRAPHS, print its detections, and save pictures with boxes.
 
-    A folder stands for all photographs in it and its subfolders. Nothing is recorded. The exit
+    A folder means all photographs in it and its subfolders. Nothing is recorded. The exit
     code is 1 if a photograph could not be processed.
     """
     [made] = installed_plugins(plugins_dir).make({detector: options})

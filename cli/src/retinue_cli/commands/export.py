@@ -176,7 +176,7 @@ def _format_of(out: str) -> str:
         if ending in endings:
             return name
     raise click.UsageError(
-        f"the name {out!r} doesn't say which format: give --format ({', '.join(FORMATS)})"
+        f"the name {out!r} has no known suffix: set --format ({', '.join(FORMATS)})"
     )
 
 

@@ -58,7 +58,7 @@ def forget_images(
         The erasure; ``None`` if it was a dry run.
 
     Raises:
-        ConfigurationError: The history doesn't know them.
+        ConfigurationError: They aren't in the history.
         HistoryError: The database is unavailable, or another program keeps recording the images.
             Removed traces stay removed. The same command continues.
     """

@@ -124,7 +124,7 @@ def enrol(
         face = indexed.face
         if face is None:
             reasons = ", ".join(indexed.reasons) or "no reason given"
-            told(f"{one.photo}: not stored, the service says {reasons}")
+            told(f"{one.photo}: not stored; the service's reason is {reasons}")
             continue
         if face.box is not None and face.box.iou(one.box) < SAME_FACE_IOU:
             service.delete_faces(collection_id, [face.face_id])

@@ -27,7 +27,7 @@ class Folders:
         self._file = file
         kept = read_names(
             file,
-            "It says which folder each key's name stands for. Restore it, or delete it with the "
+            "It has the folder of each key's first part. Restore it, or delete it with the "
             "rest of its folder.",
         )
         self._names = {Path(path): PurePosixPath(name) for name, path in kept.items()}

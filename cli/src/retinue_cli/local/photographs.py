@@ -233,7 +233,7 @@ def _problem(key: str) -> str | None:
     try:
         size_bytes = len(key.encode())
     except UnicodeEncodeError:
-        return "its name is not valid UTF-8, as S3 wants: rename it"
+        return "its name is not valid UTF-8, which S3 requires: rename it"
     if size_bytes > MAX_KEY_BYTES:
         return f"its path has {size_bytes:,} bytes; S3 keys have {MAX_KEY_BYTES:,} at most"
     return None

@@ -164,8 +164,8 @@ _REMEDIES = {
     "Disk quota exceeded": "Your quota is used up: make room (100 MB will do), and run again.",
     "could not map anonymous shared memory": "Memory is short: close some programs, and run again.",
     "could not resize shared memory": "Shared memory is full: give Docker --shm-size=256m.",
-    "could not look up effective user ID": "Postgres wants a user with a name: this one is not in "
-    "/etc/passwd, as happens with `docker run --user`. Work as a user who is.",
+    "could not look up effective user ID": "this user has no name in /etc/passwd, which "
+    "Postgres requires, as with `docker run --user`. Work as another user.",
     "Permission denied": "Postgres may not use its own files: were they made by another user? "
     "Give them back with chown, or remove the folder to start afresh.",
 }

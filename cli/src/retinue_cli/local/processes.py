@@ -132,7 +132,7 @@ class Processes:
             Its exit code, negative for a signal.
         """
         if process.poll() is None:
-            # Only to the program, which knows the right order of ending its children.
+            # Only to the program, which ends its children in the right order.
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(grace_seconds)

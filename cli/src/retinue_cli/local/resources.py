@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs.literals import QueueAttributeNameType
 
 MAX_RECEIVE_COUNT = 2
-"""How often a message is received. In AWS it is more: here someone waits for the result, and what
-may pass, such as a busy service, is retried within a receive."""
+"""How often a message is received. In AWS it is more: here a person waits for the result, and
+transient errors, such as a busy service, are retried within a receive."""
 
 _DEAD_LETTER_SECONDS = 14 * 24 * 3600
 

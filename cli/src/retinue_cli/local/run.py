@@ -90,7 +90,7 @@ def run(
     """Run detectors on photographs as in the cloud, and return the exit code.
 
     Args:
-        images: Folders (searched recursively) and files. None stand for the sample photographs.
+        images: Folders (searched recursively) and files. Without any, the sample photographs.
         detectors: Detector names with their options.
         console: The console for the output.
         again: Replace earlier runs of these detectors and options on these photographs.

@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 def default_sampling(detectors: Sequence[AnyDetector]) -> dict[str, VideoSampling]:
-    """Return which detectors process videos if the settings don't say: all that take pixels."""
+    """Return the detectors that process videos by default: all that take pixels."""
     return {
         each.name: VideoSampling()
         for each in detectors

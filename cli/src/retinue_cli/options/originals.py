@@ -55,7 +55,7 @@ class Originals:
 
         Raises:
             ConfigurationError: The file is gone, or is another picture now.
-            DetectorError: S3 doesn't give it, or it is too large.
+            DetectorError: S3 doesn't return it, or it is too large.
         """
         if (sample := _sample(image)) is not None:
             return sample
@@ -70,7 +70,7 @@ class Originals:
 
         Raises:
             ConfigurationError: The file is gone, or has another size now.
-            DetectorError: S3 doesn't give it.
+            DetectorError: S3 doesn't return it.
         """
         if self._is_laptop and not _is_endpoint_named():
             return _part(_original(image), image, at, size)

@@ -31,7 +31,7 @@ def span(start_ms: int | None, end_ms: int | None) -> str:
 
 
 _OF_VIDEOS = frozenset({"best_ms", "frames"})
-"""Attributes of appearances that say how they were found."""
+"""Attributes of appearances about their detection."""
 
 
 def printable(text: str) -> str:

@@ -167,7 +167,7 @@ def _image(image: TrainingImage, told: Facts, problems: Problems) -> None:
         problems.add("image larger than 15 MB", f"{image.uri} ({told.size_bytes:,} bytes)")
     if image.size_px is not None and image.size_px != told.size_px:
         problems.add(
-            "image whose size is another than its annotations say",
+            "image whose size differs from its annotations",
             f"{shown}, said to be {image.size_px[0]} × {image.size_px[1]}",
         )
     image.size_px = told.size_px

@@ -68,7 +68,7 @@ def follow(
         if version.status != "TRAINING_IN_PROGRESS":
             raise TrainingError(
                 f"{version.arn}: {version.status}: {version.message}\n"
-                "The manifest summary in the output location says which images were refused. A "
+                "The manifest summary in the output location lists the refused images. A "
                 "version's name cannot be used again: train again with another --version"
             )
         sleep(every_seconds)

@@ -127,7 +127,7 @@ def promote(
     so that no reaper stops it before a worker takes over, and its minutes are recorded.
 
     Raises:
-        TrainingError: It failed. The message says whether it was undone.
+        TrainingError: It failed. The message has the state afterwards.
     """
     try:
         with leases.hold(new.arn) as green:

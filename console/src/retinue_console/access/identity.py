@@ -51,7 +51,7 @@ def with_implied(rights: Iterable[Right]) -> frozenset[Right]:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """The rights that the settings give.
+    """The rights by the settings.
 
     Attributes:
         logins: Rights by login.

@@ -72,7 +72,7 @@ def overview(call: Call[Parameters]) -> Page[Overview]:
 
 
 def newest(call: Call[Parameters]) -> Page[Newest]:
-    """Tell the newest image, so that an open page can offer to show it."""
+    """Return the newest image, so that an open page can offer to show it."""
     with call.database.read() as connection:
         data = Newest(newest_image(connection))
     return Page("newest.html", "Newest image", data)

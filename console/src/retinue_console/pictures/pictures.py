@@ -54,7 +54,7 @@ class PictureKind(Enum):
 
 
 class NoPictureError(Exception):
-    """There is no picture of an image; the message says why.
+    """There is no picture of an image; the message has the reason.
 
     Attributes:
         is_lasting: Whether that stays so.
@@ -99,7 +99,7 @@ class Pictures:
     """The pictures of a history.
 
     Args:
-        database: Says which images there are.
+        database: The history, which has the images.
         originals: Their files.
         cache: Pictures that were made before.
         decoder: Makes them.

@@ -434,7 +434,7 @@ def _looked(
     place: Callable[[Any, Any], Cursor],
     after: Cursor | None,
 ) -> Looked[Sequence[Any]]:
-    """Separate the rows that match from the one that says how far the search came."""
+    """Separate the matching rows from the one with the search's position."""
     matched = [(place(*row[2:4]), row[4:]) for row in rows if row[0]]
     last = [place(*row[2:4]) for row in rows if not row[0] and row[1] == size]
     forward = after is None or not after.backward

@@ -91,7 +91,7 @@ class Detection:
         attributes: Everything else that the detector returned.
         start_ms: When it appears in a video, in milliseconds; none in an image.
         end_ms: When it was seen last.
-        track: The number of the thing that was followed through the video, if the detector says.
+        track: The number of the thing that was followed through the video, if reported.
     """
 
     detection_id: int

@@ -45,7 +45,7 @@ def reviewed_image(reader: Connection, image_id: UUID) -> ReviewedImage | None:
 
 @dataclass(frozen=True, slots=True)
 class OpenQueue:
-    """A queue that gives out images.
+    """An open queue.
 
     Attributes:
         name: Its name.
@@ -59,7 +59,7 @@ class OpenQueue:
 
 
 def open_queues(reader: Connection, person: str) -> list[OpenQueue] | None:
-    """Return the newest queues that give out images.
+    """Return the newest open queues.
 
     Returns:
         ``None`` if it takes too long to count.

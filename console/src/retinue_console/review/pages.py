@@ -137,7 +137,7 @@ class QueueParameters(Parameters):
 
 
 def end_queue(call: Call[QueueParameters]) -> Response:
-    """Close a queue: it gives out no more images."""
+    """Close a queue. It leases no more images."""
     with call.services.reviews.connections() as (_, reviewer):
         close_queue(reviewer, call.parameters.queue, call.identity.login)
     return call.redirect("/review")

@@ -107,7 +107,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/close",
         end_queue,
-        "Close a queue, so that it gives out no more images",
+        "Close a queue, so that it leases no more images",
         Right.ADMIN,
         parameters=QueueParameters,
         method="POST",

@@ -228,7 +228,7 @@ class _Cookie:
     Args:
         purpose: Its purpose. A cookie of one purpose isn't read for another.
         secret: Secret from which the key is derived.
-        settings: They say under which address the console is.
+        settings: They have the console's address.
         seconds: How long it is good for.
         clock: Returns the time in seconds since 1970.
     """
@@ -251,7 +251,7 @@ class _Cookie:
         self._clock = clock
         self._is_secure = str(settings.public_url).startswith("https:")
         self._path = settings.base_path or "/"
-        # __Host- keeps other hosts of the same domain from setting it, and wants the path /.
+        # __Host- keeps other hosts of the same domain from setting it, and requires the path /.
         prefix = "" if not self._is_secure else "__Host-" if self._path == "/" else "__Secure-"
         self._name = f"{prefix}retinue-{purpose}"
         self._ended: dict[bytes, float] = {}  # digests, and when they expire anyway

@@ -1,4 +1,4 @@
-"""An OpenID provider: its addresses, its keys, and the tokens that it gives out."""
+"""An OpenID provider: its addresses, its keys, and its tokens."""
 
 import hmac
 import time
@@ -51,7 +51,7 @@ class Provider:
 
     Args:
         issuer: Its address.
-        client_id: How it knows the console.
+        client_id: The console's id and secret there.
         client_secret: The console's secret at the provider.
         clock: Returns the time in seconds since 1970.
     """
@@ -235,5 +235,5 @@ def is_safe(address: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """Return a client's id or secret as RFC 6749 wants it in HTTP Basic."""
+    """Return a client's id or secret for HTTP Basic by RFC 6749."""
     return quote_plus(text)

@@ -20,7 +20,7 @@ export function uuid() {
  * @param {object} body
  * @param {(message: string) => void} tell Called with the error and the time of the next attempt.
  * @returns {Promise<object>} The answer.
- * @throws {Error} The server refuses it for good; the message says why.
+ * @throws {Error} The server refuses it for good; the message has the reason.
  */
 export async function post(address, body, tell) {
   for (let attempt = 0; ; attempt += 1) {

@@ -99,4 +99,4 @@ def _state(service: Mapping[str, Any], definition: str) -> str:
 
 def _events(service: Mapping[str, Any]) -> str:
     lines = [f"    {event['message']}" for event in service.get("events", ())[:5]]
-    return "\n".join(lines) or "    (ECS says nothing about it)"
+    return "\n".join(lines) or "    (ECS reports nothing about it)"

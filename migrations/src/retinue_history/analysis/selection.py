@@ -127,7 +127,7 @@ _IN_USE = sql.SQL(
 )
 
 IN_USE = _IN_USE.format(runs=sql.Identifier("runs"))
-"""SQL that tells whether a pool uses the options of a run, over ``runs``, under that name."""
+"""SQL for whether a pool uses the options of a run, over ``runs``, under that name."""
 
 LATEST_FIRST = sql.SQL(
     """runs.outcome = 'succeeded' DESC, runs.model_version IS DISTINCT FROM 'emulator' DESC,
@@ -144,7 +144,7 @@ KEPT = sql.SQL(
             WHERE kept.run_id = runs.run_id AND kept.detected_at = runs.started_at
         ))"""
 )
-"""SQL that tells whether a run's detections are still there: over ``runs``. Runs outlive the months
+"""SQL for whether a run's detections still exist, over ``runs``. Runs outlive the months
 of their detections; such a run is not one that found nothing."""
 
 _LATEST = sql.SQL(

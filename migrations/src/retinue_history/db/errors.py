@@ -29,7 +29,7 @@ class HistoryUnavailableError(HistoryError):
 
 
 class HistorySetupError(HistoryUnavailableError):
-    """The configuration of the database or its pooler must change. The message says how."""
+    """The configuration of the database or its pooler must change. The message has the remedy."""
 
 
 class HistorySchemaError(HistorySetupError):

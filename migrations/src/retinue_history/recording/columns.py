@@ -214,7 +214,7 @@ def used_columns(
 
 
 def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Columns:
-    """Return which options the fingerprints stand for."""
+    """Return the options of the fingerprints."""
     return {
         "detector": texts("detector", [told.detector for told in configurations]),
         "detector_version": texts(

@@ -117,8 +117,8 @@ class History:
             runs: Runs with their detections. Each needs its image, here or recorded before. Of
                 several with the same run key and event, the first counts.
             removed: Objects that S3 reports as removed, whether or not they are recorded.
-            videos: Facts of images that are videos. Of several for one image, those that tell most
-                count.
+            videos: Facts of images that are videos. Of several for one image, the most
+                complete one counts.
             jobs: Jobs that are wanted. One that is open already, whose run key needs no work, or
                 whose image isn't recorded, is left out.
 
@@ -143,7 +143,7 @@ class History:
         return retry_conflicts(commit)
 
     def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
-        """Record which options fingerprints stand for. Known fingerprints stay as they are.
+        """Record the options of fingerprints. Known fingerprints stay as they are.
 
         Raises:
             HistoryUnavailableError: The database can't take rows now.
@@ -186,7 +186,7 @@ class History:
             worker: The worker's unique id.
             lease_seconds: How long the leases last from now on, by the database's clock.
             renewals: The renewal of each quota.
-            released: Quotas whose leases the worker gives back.
+            released: Quotas whose leases the worker releases.
 
         Raises:
             HistoryUnavailableError: The database can't answer now.

@@ -325,7 +325,7 @@ class Jobs:
         self._change(job, _STARTED, given)
 
     def release(self, job: OpenJob, *, look_after_seconds: float, problem: str) -> None:
-        """Give back the slot of a job that the service surely doesn't have, and end the claim.
+        """Release the slot of a job that the service doesn't have, and end the claim.
 
         If the service may have it, call ``look_again``: the job keeps its slot, and the next worker
         starts it again with the same token.

@@ -131,7 +131,7 @@ def renew_leases(
         worker: The worker's unique id.
         lease_seconds: How long the leases last, by the database's clock.
         renewals: The renewal of each quota.
-        released: Quotas whose leases the worker gives back.
+        released: Quotas whose leases the worker releases.
     """
     quotas = sorted(renewals)
     if quotas:

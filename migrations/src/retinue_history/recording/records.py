@@ -59,14 +59,14 @@ class ImageRecord:
         key: The object's key, decoded; at most 1,024 bytes of UTF-8.
         version: The version id, or the ETag where the bucket is unversioned; never empty.
         versioned: Whether ``version`` is an S3 version id.
-        uploaded_at: When S3 says the object was created.
+        uploaded_at: Time of the object's creation by S3's event.
         sequencer: The S3 event's sequencer; ``None`` where there was no event.
         etag: The object's ETag without quotes, if known.
         size_bytes: The object's size, if known; at least 0.
         width_px: Width as displayed (after EXIF orientation); ``None`` until a detector decoded it.
         height_px: Height as displayed; set exactly when ``width_px`` is.
-        missing_since: When S3 told the worker that the object is gone. The image then counts as
-            deleted until an event with a greater sequencer says that it was created again.
+        missing_since: When S3 reported that the object is gone. The image then counts as deleted
+            until an event with a greater sequencer creates it again.
         served_at: When a listing showed this version as the current one of its key. Removals until
             then no longer count for it.
     """
@@ -256,7 +256,7 @@ class RemovedObject:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationRecord:
-    """The options that a fingerprint stands for.
+    """The options of a fingerprint.
 
     Attributes:
         detector: The detector's name.

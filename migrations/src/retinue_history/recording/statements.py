@@ -43,7 +43,7 @@ SAVE_CONFIGURATIONS = """
     ON CONFLICT DO NOTHING
 """
 
-# Unchanged rows are not written, so that `since` says when the options changed.
+# Unchanged rows are not written, so that `since` is the time of the last change.
 USE_CONFIGURATIONS = """
     INSERT INTO configurations_in_use AS known
         (pool, detector, media, detector_version, fingerprint)

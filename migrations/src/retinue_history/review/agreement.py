@@ -22,7 +22,7 @@ from retinue_history.review.settling import Statement, group_marks
 from retinue_history.review.truth import Scope, TruthItem, truth_of
 
 NOTHING = None
-"""The value of a person who says that a thing isn't there."""
+"""The value of a person who rejects a thing."""
 
 Unit: TypeAlias = Mapping[str, str | None]
 """Each person with the label that they give to one thing; others are missing."""
@@ -95,7 +95,7 @@ def krippendorff_alpha(units: Iterable[Unit]) -> float | None:
 
 
 def units_of(statements: Sequence[Statement]) -> list[Unit]:
-    """Return the things that people marked in one image, with what each says of them."""
+    """Return the things that people marked in one image, with each person's label."""
     units: list[Unit] = []
     for group in group_marks(statements):
         unit: dict[str, str | None] = {}

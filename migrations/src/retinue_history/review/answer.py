@@ -91,7 +91,7 @@ class AnswerItem:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All that a person says of an image; a later answer of the same person replaces it.
+    """A person's answer about an image; a later answer of the same person replaces it.
 
     Attributes:
         items: A decision about each thing that was shown, and what was added.

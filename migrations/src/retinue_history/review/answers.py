@@ -35,7 +35,7 @@ class StandingAnswer:
         queue: The queue's name.
         image_id: The image.
         person: The login of the person who answered.
-        skipped: Whether the person passed the image over; then the answer says nothing.
+        skipped: Whether the person skipped the image; then the answer is empty.
         answer: The person's answer.
         bulk_id: The decision about many images that it is part of.
         late: Whether the person's lease had ended.
@@ -60,7 +60,7 @@ class Task:
     Attributes:
         queue: The queue's name.
         image_id: The image.
-        lease_id: The lease; give it back with the answer.
+        lease_id: The lease; pass it with the answer.
         expires_at: When others may get the image. A later answer is kept anyway.
         scope: The labels to look for.
         shown: The findings to decide about, those that cover most of the image last; none in a
@@ -322,7 +322,7 @@ def undo(
 
 
 def release(reviewer: Connection, lease_id: UUID, person: str) -> bool:
-    """Give an image back unanswered, so that others get it now.
+    """Release an image without an answer, so that others get it now.
 
     Returns:
         False if the person does not hold it any more.

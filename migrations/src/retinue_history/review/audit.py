@@ -24,7 +24,7 @@ class AuditEntry:
         act: The kind of act, such as ``answer_saved``.
         queue: The queue; ``None`` if it concerns none.
         image_id: The image; ``None`` if it concerns none, or the image was erased.
-        detail: Ids and numbers that say more.
+        detail: Further ids and numbers.
     """
 
     entry_id: int
@@ -87,7 +87,7 @@ def log_act(
         act: The act, as ``noun_verb``.
         queue: In which queue.
         image_id: About which image.
-        detail: Ids and numbers that say more; no names of things or people.
+        detail: Further ids and numbers; no names of things or people.
     """
     with map_errors():
         reviewer.execute(

@@ -77,7 +77,7 @@ class Queue:
         blind: Whether people see no findings first.
         created_by: The login of the person who created it.
         created_at: When.
-        closed_at: When it was closed; ``None`` while it gives out images.
+        closed_at: When it was closed; ``None`` while it is open.
         open: Number of images that want answers.
         disputed: Number of images that want an adjudicator.
         settled: Number of settled images.
@@ -156,7 +156,7 @@ def create_queue(
 
 
 def close_queue(reviewer: Connection, queue: str, person: str) -> None:
-    """Close a queue: it gives out no more images, and keeps answers that come later."""
+    """Close a queue. It leases no more images, and keeps later answers."""
     with map_errors():
         reviewer.execute("SELECT close_review_queue(%s, %s)", [queue, person])
 

@@ -1,9 +1,9 @@
 """Settle an image from what people said of it: match, vote, and take the middle.
 
 Things that people marked are grouped: decisions about the same shown finding first, then boxes by
-their overlap, greedily. In each group everybody votes for a label, or for nothing: by rejecting it,
-or by not marking it in an answer that is exhaustive and whose scope covers it. A label that more
-than half of the votes are for wins, with the median of its boxes. If nothing has more than half of
+their overlap, greedily. In each group each person votes for a label, or for nothing: by
+rejecting it, or by not marking it in an exhaustive answer whose scope covers it. A label with more
+than half of the votes wins, with the median of its boxes. If nothing has more than half of
 the votes, the image is disputed.
 """
 
@@ -108,11 +108,11 @@ class Mark:
 
 
 def settle_answers(statements: Sequence[Statement], overlap: int) -> Settled | Unsettled:
-    """Settle an image, or say what is missing.
+    """Settle an image, or return the missing condition.
 
     Args:
-        statements: One statement of each person, in any order but for those that
-            adjudicate: the last of these counts.
+        statements: One statement of each person, in any order. Of adjudicators, the last one
+            counts.
         overlap: Number of people who answer. If they disagree, one more is asked.
     """
     deciding = [one for one in statements if one.adjudicates]
@@ -180,7 +180,7 @@ def group_marks(statements: Sequence[Statement]) -> list[list[Mark]]:
 def _alike(marks: Sequence[Mark]) -> Iterator[tuple[float, int, int]]:
     """Yield pairs of marks that can mean the same thing, with their overlap negated.
 
-    Without boxes, the label alone says so. Boxes are met from left to right, each with those that
+    Without boxes, the label alone decides. Boxes are met from left to right, each with those that
     begin before its right edge: most of 500 never meet.
     """
     boxes: list[tuple[float, float, int]] = []

@@ -76,7 +76,7 @@ class TruthItem:
         label: Its label.
         box: Its box; ``None`` for the whole image.
         present: False if it was shown to people, and they said that it isn't there.
-        confidence: How sure it is, 0 to 1; below 1 only if an imported file says so.
+        confidence: Its confidence, 0 to 1; below 1 only if an imported file has one.
         attributes: Everything else that is known of it.
     """
 
@@ -137,8 +137,8 @@ class ImportedTruth:
         items: Things that are in it.
         scope: Labels that people or detectors looked for.
         exhaustive: Whether everything within the scope is among the items.
-        made_by: people, or machine if the file says so.
-        size_px: Width and height, noted where the history doesn't know them.
+        made_by: people, or machine by the file.
+        size_px: Width and height, saved if the history doesn't have them.
     """
 
     image_id: UUID
@@ -278,7 +278,7 @@ def save_imported_truths(
         digest: The digest of the file's content. Images that have it already are left as they are.
         batches: The truths, some hundred at a time.
         person: The login of the person who imports, for the audit log.
-        advance: Told after each batch how many images it had.
+        advance: Called after each batch with its number of images.
 
     Returns:
         Number of images with a new truth.

@@ -79,7 +79,7 @@ PURGE_IMAGES = (
     text("SELECT drop_jobs(ARRAY(SELECT job_id FROM jobs JOIN purged USING (image_id)))"),
     text("DELETE FROM images USING purged WHERE images.image_id = purged.image_id"),
 )
-"""Purges those of these images that are still deleted; the last row count says how many."""
+"""Purges those of these images that are still deleted; the last row count is their number."""
 
 # SQS keeps a message for at most 14 days. After that, no creation can arrive that a removal undoes.
 OLD_REMOVALS = Step(

@@ -7,7 +7,7 @@ from retinue_onnx.letterbox import Placement
 
 
 def bounding_boxes(candidates: Candidates, placement: Placement) -> list[BoundingBox]:
-    """Return the candidates' boxes as ratios of the image. They may lie partly outside it."""
+    """Return the candidates' boxes as ratios of the image. They may be partly outside it."""
     corners = placement.to_ratios(candidates.boxes.reshape(-1, 2, 2)).astype(float)
     return [
         BoundingBox.from_edges(left, top, right, bottom, width=1, height=1)

@@ -35,7 +35,7 @@ def parallelism(options: RuntimeOptions) -> Parallelism:
 
     On a CPU the default is one image per core. Two cores took 23 ms per image with two calls of one
     thread, and 28 ms or more with one call of two threads. Batches save nothing there. A GPU needs
-    batches. ONNX Runtime's installed providers tell which one is used, without a session.
+    batches. ONNX Runtime's installed providers determine the one in use, without a session.
 
     Raises:
         ConfigurationError: A provider is unknown, or none of them is installed.

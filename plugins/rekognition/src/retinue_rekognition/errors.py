@@ -66,7 +66,7 @@ class CredentialsError(DetectorNotReadyError):
 
 
 class UnreadableObjectError(DetectorNotReadyError):
-    """Rekognition cannot read the object from S3, and does not say why."""
+    """Rekognition cannot read the object from S3, and gives no reason."""
 
 
 class StalePageError(RetriableError):
@@ -285,7 +285,7 @@ def _by_status(status: int) -> Rule:
         return Rule(Next.IMAGE, code=TOO_LARGE)
     if status in {401, 403}:
         return _PERMISSION
-    return Rule(Next.NOT_READY, "an error that this plugin does not know; please report it")
+    return Rule(Next.NOT_READY, "an error that is unknown to this plugin; please report it")
 
 
 def _retry_after_seconds(metadata: Mapping[str, Any]) -> float | None:

@@ -7,8 +7,8 @@ the other prices weren't compared again. AWS has published them for years. Other
 50% more: set ``RETINUE_PRICES`` to the prices of your bill.
 
 Videos are billed per minute that was processed successfully (the same page, Amazon Rekognition
-Video): the same price for every minute, and shots and technical cues as two features. Whether AWS
-rounds a video up to full minutes, only a bill can tell. Here it doesn't.
+Video): the same price for every minute, and shots and technical cues as two features. AWS
+doesn't document whether it rounds a video up to full minutes. Here it isn't rounded.
 """
 
 from collections.abc import Mapping

@@ -34,7 +34,7 @@ def main() -> None:
         action="store_true",
         help="every S3 object exists, and its name determines the findings. Otherwise objects "
         "are read, and completion messages of videos published, as any program with boto3 does: "
-        "AWS_ENDPOINT_URL says where",
+        "AWS_ENDPOINT_URL has their address",
     )
     options = parser.parse_args()
     source, videos = (None, None) if options.without_s3 else (s3_source(), s3_videos())

@@ -180,7 +180,7 @@ class Faults:
         return None
 
     def disturb_next_jobs(self, *faults: JobFault | None) -> None:
-        """Give the next jobs these fates, one after the other. ``None`` leaves a job alone."""
+        """Inject these faults into the next jobs, one each. ``None`` leaves a job alone."""
         with self._lock:
             self._jobs.extend(faults)
 
@@ -190,7 +190,7 @@ class Faults:
             return self._jobs.popleft() if self._jobs else None
 
     def disturb_next_messages(self, *faults: MessageFault | None) -> None:
-        """Give the completion messages of the next jobs these fates, one after the other."""
+        """Inject these faults into the completion messages of the next jobs, one each."""
         with self._lock:
             self._messages.extend(faults)
 

@@ -36,7 +36,7 @@ class Training:
     """Trains versions.
 
     Attributes:
-        seconds: Duration of a training. AWS says 30 minutes to 24 hours.
+        seconds: Duration of a training. AWS documents 30 minutes to 24 hours.
         delete_seconds: Duration of deleting a version.
         max_running: Maximum number of concurrent trainings (Service Quotas: 2 per account).
         failing: Messages of the next trainings that end as TRAINING_FAILED, one after the other.

@@ -71,7 +71,7 @@ class Versions:
         lock: Hold it to change several things together.
         clock: Returns the time, in seconds since the epoch.
         region: The region in the ARNs.
-        start_seconds: Duration of a start. AWS says "a few minutes"; users report 10.
+        start_seconds: Duration of a start. AWS documents "a few minutes"; users report 10.
         stop_seconds: Duration of a stop.
         max_running: Maximum number of hosted models ("Guidelines and quotas in Amazon Rekognition
             Custom Labels": 2).

@@ -97,7 +97,7 @@ def folder_plugins(folder: Path) -> Iterator[PluginSource]:
 
 
 def told(error: BaseException, source: PluginSource) -> str:
-    """Return one line that says why a plugin can't be loaded, and the remedy."""
+    """Return one line with the reason why a plugin can't be loaded, and the remedy."""
     who = f"plugin {source.name} of {source.distribution} {source.version}"
     if source.version == ONE_FILE:
         who = f"plugin {source.distribution}"

@@ -32,7 +32,7 @@ CLOSE_SECONDS = 10.0
 
 
 class CheckFailedError(AssertionError):
-    """A detector violates a check. The message says how."""
+    """A detector violates a check. The message has the remedy."""
 
 
 class WatchedImage(Image):
@@ -157,7 +157,7 @@ class Bench:
         """Start a detector.
 
         Raises:
-            CheckFailedError: It doesn't start. The message says why.
+            CheckFailedError: It doesn't start. The message has the reason.
         """
         try:
             if isinstance(detector, AsyncDetector):

@@ -9,7 +9,7 @@ from retinue_sdk.testing.bench import Bench, CheckFailedError
 
 
 class NotApplicableError(Exception):
-    """A check doesn't apply to this detector. The message says why."""
+    """A check doesn't apply to this detector. The message has the reason."""
 
 
 class Suite(StrEnum):
@@ -45,7 +45,7 @@ class Suite(StrEnum):
         """Raise unless these checks apply to the detector.
 
         Raises:
-            NotApplicableError: They don't. The message says why.
+            NotApplicableError: They don't. The message has the reason.
         """
         reason = self.why_not(bench)
         if reason is not None:

@@ -89,7 +89,7 @@ def corrupt(bench: Bench) -> None:
 def bad_in_batch(bench: Bench) -> None:
     """Show a bad image between good ones, as far as the batch size allows."""
     if bench.capabilities.input is Input.REFERENCE and bench.subject.store is None:
-        raise NotApplicableError("the images lie in no store; see Subject.store")
+        raise NotApplicableError("the images are in no store; see Subject.store")
     data = bench.subject.photographs[0]
     alone = bench.single(bench.image(data, "1-good.png"))
     bad = pictures.corrupt(data)["truncated.jpg"]

@@ -127,7 +127,7 @@ class BaseJobs:
         asyncio.run(check())
 
     def test_forgotten_job_is_lost(self, job_subject: JobSubject) -> None:
-        """Raises JobLostError for a job that the service doesn't know any more."""
+        """Raises JobLostError for a job that the service no longer has."""
 
         async def check() -> None:
             async with job_subject.started() as detector:

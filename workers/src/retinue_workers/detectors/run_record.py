@@ -53,7 +53,7 @@ class Recordable(Protocol):
 
 
 Described: TypeAlias = AsyncDetector[Any] | BlockingDetector | JobDetector[Any]
-"""A detector that says the version of its model."""
+"""A detector that reports the version of its model."""
 
 
 class InvalidResultError(Exception):

@@ -274,7 +274,7 @@ class Dispatcher:
         return list(runs.values())
 
     async def _run(self, task: Task, peers: Peers, earlier: Earlier) -> TaskResult:
-        """Call a task's detector until there is a result, or want a job."""
+        """Call a task's detector until there is a result, or create a wanted job."""
         runner = self._runners[task.key.detector]
         if isinstance(runner, JobRunner):
             return await self._want(task, runner, peers, earlier)

@@ -35,7 +35,7 @@ MAX_SECONDS = 10 * 3_600.0
 """Maximum time for one video. SQS hides a message for 12 hours at most."""
 
 TELL_SECONDS = 2.0
-"""How often the log says how far a video is."""
+"""Interval of the log's progress lines about a video."""
 
 MAX_FRAMES_WAITING = 32
 """Maximum number of frames of one video that wait for their detector. A frame has 4 MB."""
@@ -181,7 +181,7 @@ class VideoFrames:
         reader: VideoReader,
         outcome: _Outcome,
     ) -> Findings | TaskResult:
-        """Give all frames to the detector, as many at a time as it takes, and join its findings."""
+        """Pass all frames to the detector, in batches, and join its findings."""
         appearances, tracker = Appearances(), None
         if sampling.track:
             from retinue_workers.video.tracker import ObjectTracker  # SciPy, which few need

@@ -91,7 +91,7 @@ def container_of(head: bytes) -> str:
 
 
 def announced_bytes(head: bytes) -> int:
-    """Return the length of a Matroska or WebM file by its first bytes; 0 if they don't tell.
+    """Return the length of a Matroska or WebM file by its first bytes; 0 if it isn't there.
 
     FFmpeg itself notices the early end of files in other containers.
     """

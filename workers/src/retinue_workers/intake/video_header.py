@@ -64,7 +64,7 @@ _CODECS = {
 def read_video(store: ObjectStore, reference: ImageReference) -> Video:
     """Return a video with the facts of its header. Blocks, for one to ``MAX_REQUESTS`` requests.
 
-    Facts that the header doesn't tell are ``None``; so are the codec, duration and size in
+    Facts that the header doesn't have are ``None``; so are the codec, duration and size in
     containers other than MP4 and QuickTime.
 
     Raises:

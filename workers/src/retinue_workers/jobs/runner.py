@@ -21,7 +21,7 @@ STALE_SECONDS = 300.0
 
 
 class JobRunner:
-    """Starts and closes a detector of videos, and knows whether its jobs must wait.
+    """Starts and closes a detector of videos, and reports whether its jobs must wait.
 
     Args:
         detector: The detector, not started.

@@ -89,7 +89,7 @@ class Metrics:
         )
         self._jobs_ended = Counter(
             "retinue_jobs_ended",
-            "Jobs whose run was recorded; hinted says whether their service sent a message",
+            "Jobs whose run was recorded; hinted is whether their service sent a message",
             ["detector", "hinted"],
             registry=registry,
         )

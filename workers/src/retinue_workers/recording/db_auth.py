@@ -103,7 +103,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
         problem = "does not check the server's certificate"
     if problem:
         raise ConfigurationError(
-            f"the database URL {problem}, and RETINUE_DATABASE_AUTH=iam wants "
+            f"the database URL {problem}, and RETINUE_DATABASE_AUTH=iam needs "
             "postgresql://LOGIN@HOST:5432/DATABASE?sslmode=verify-full&sslrootcert=FILE, where "
             "FILE has RDS's certificates"
         )

@@ -21,7 +21,7 @@ class VideoSampling(BaseModel):
     """Which frames may be taken. Key frames can be decoded without the frames between them."""
 
     every_ms: int = Field(default=1_000, ge=1, le=3_600_000)
-    """Length of the intervals of which each gives its first frame, in milliseconds."""
+    """Sample the first frame of each interval of this length, in milliseconds."""
 
     max_frames: int = Field(default=10_000, ge=1, le=1_000_000)
     """Maximum number of frames. Longer videos get longer intervals."""

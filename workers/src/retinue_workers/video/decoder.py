@@ -57,7 +57,7 @@ READ_BYTES = 2**18
 """How many bytes are read at a time."""
 
 _HD_HEIGHT_PX = 720
-"""Height from which colours are of BT.709 if the file doesn't say."""
+"""Height from which colours are of BT.709 by default."""
 
 _STILL = Disposition.attached_pic | Disposition.timed_thumbnails
 """Streams that are pictures of a cover or of chapters."""

@@ -75,7 +75,7 @@ class TrueImage:
         absent: Things that people rejected.
         propensity: The chance that the image had of being drawn at random; ``None`` if it was
             chosen, or if that isn't known.
-        reference: The version of the object, if the history knows it.
+        reference: The version of the object, if the history has it.
     """
 
     name: str

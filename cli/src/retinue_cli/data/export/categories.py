@@ -37,7 +37,7 @@ class Categories:
 
     Args:
         names: Every kind and label, in a fixed order.
-        given: Categories that already have numbers. An unknown group stands for the kind ``label``.
+        given: Categories that already have numbers. An unknown group means the kind ``label``.
     """
 
     def __init__(self, names: Iterable[tuple[str, str]], given: Iterable[Category] = ()) -> None:

@@ -33,7 +33,7 @@ MAX_LOST = 3
 
 _LOADING = (
     "the process that loads the plugins and makes {name} is gone: {why}; the output above "
-    "tells which plugin it was in"
+    "names the plugin"
 )
 
 _GONE = "the detector took its process with it"

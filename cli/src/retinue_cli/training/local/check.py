@@ -152,7 +152,7 @@ def _boxes_are_right(seen: Seen, problems: Problems, *, boxes: bool) -> bool:
             continue
         if image.size_px not in (None, seen.size_px):
             problems.add(
-                "image whose size is another than its annotations say",
+                "image whose size differs from its annotations",
                 f"{image.uri} ({width} × {height} px, not {image.size_px})",
             )
             return False

@@ -593,7 +593,7 @@ BEGIN
             ('label', 'Name of the finding'),
             ('confidence', 'How sure the detector is, 0 to 1'),
             ('box_left', 'Left edge of the bounding box as a ratio of the displayed image''s '
-                'width; may lie outside 0 to 1; null if the detector does not say where'),
+                'width; may lie outside 0 to 1; null if the detector reports no place'),
             ('box_top', 'Top edge as a ratio of the displayed image''s height; may lie outside '
                 '0 to 1'),
             ('box_width', 'Width as a ratio of the displayed image''s width'),
@@ -607,7 +607,7 @@ BEGIN
             ('billed_units', 'Units billed by the provider'),
             ('price_usd', 'The cost, in US dollars'),
             ('box', 'The bounding box as Postgres'' own type, in ratios of the displayed image: '
-                'iou(a.box, b.box), box_area(box); null if the detector does not say where'),
+                'iou(a.box, b.box), box_area(box); null if the detector reports no place'),
             ('width_px', 'The image''s width in pixels as displayed; null if not known'),
             ('height_px', 'The image''s height in pixels as displayed; null if not known'),
             ('box_width_px', 'The box''s width in pixels; null where box or size is not known'),
@@ -659,7 +659,7 @@ BEGIN
                 'an image'),
             ('end_ms', 'In a video, when it disappears; equal to start_ms for a single moment'),
             ('track', 'In a video, the number of the object: a hint that appearances of one run with '
-                'the same number show the same object; null if the detector does not say'),
+                'the same number show the same object; null if the detector reports none'),
             ('video_ms', 'The video''s duration in milliseconds; null if not known'),
             ('job_id', 'The job''s row number'),
             ('state', 'wanted (not started yet), starting (the service may have it) or started'),

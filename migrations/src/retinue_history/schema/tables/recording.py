@@ -258,7 +258,7 @@ runs = Table(
         nullable=False,
         server_default=text("false"),
         comment="Whether the detector read the object by its key alone, so that it may have read "
-        "another upload. Such a success fails once the history knows that it may have",
+        "another upload. Such a success fails when the history learns that it may have",
     ),
     UniqueConstraint("image_id", "detector", "detector_version", "fingerprint", "event_id"),
     CheckConstraint("outcome IN ('succeeded', 'failed', 'skipped')", name="outcome"),
@@ -371,7 +371,7 @@ detections = Table(
         "box_left",
         Double,
         comment="Left edge of the bounding box as a ratio of the displayed image's width; "
-        "may lie outside 0 to 1; null if the detector does not say where",
+        "may lie outside 0 to 1; null if the detector reports no place",
     ),
     Column(
         "box_top",
@@ -408,7 +408,7 @@ detections = Table(
         "track",
         Integer,
         comment="In a video, the number of the object: a hint that appearances of one run with the "
-        "same number show the same object; null if the detector does not say",
+        "same number show the same object; null if the detector reports none",
     ),
     # The time before the ordinal. Otherwise PostgreSQL 18 plans to skip through all ordinals, which
     # are many in a video, and reads whole tables instead.
@@ -469,7 +469,7 @@ detector_configurations = Table(
         server_default=func.now(),
         comment="When a worker first started with them",
     ),
-    comment="The options that each fingerprint stands for; workers write them when they start",
+    comment="The options of each fingerprint; workers write them when they start",
 )
 
 configurations_in_use = Table(

@@ -111,8 +111,8 @@ truths = Table(
         "made_by",
         Text,
         nullable=False,
-        comment="people; bulk, if a decision about many images decided it; or machine, if an "
-        "imported file says so",
+        comment="people; bulk, if a decision about many images decided it; or machine, by an "
+        "imported file",
     ),
     Column(
         "propensity",
@@ -163,7 +163,7 @@ truth_items = Table(
         Double,
         nullable=False,
         server_default=text("1"),
-        comment="How sure it is, 0 to 1; below 1 only if an imported file says so",
+        comment="Its confidence, 0 to 1; below 1 only if an imported file has one",
     ),
     *_thing(),
     CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence"),
@@ -209,7 +209,7 @@ review_queues = Table(
         "created_at", timestamp, nullable=False, server_default=func.now(), comment="When it began"
     ),
     Column("created_by", Text, nullable=False, comment="The login of the person who made it"),
-    Column("closed_at", timestamp, comment="When it was closed; null while it gives out images"),
+    Column("closed_at", timestamp, comment="When it was closed; null while it is open"),
     CheckConstraint("char_length(name) BETWEEN 1 AND 200", name="name"),
     CheckConstraint("overlap BETWEEN 1 AND 20", name="overlap"),
     CheckConstraint(
@@ -369,7 +369,7 @@ answer_items = Table(
     CheckConstraint("decision IN ('accept', 'reject', 'change', 'add', 'unsure')", name="decision"),
     CheckConstraint("(decision = 'add') = (shown IS NULL)", name="shown"),
     *_thing_checks(),
-    comment="Each thing of an answer, as the person says it is; a rejected one as it was shown",
+    comment="Each thing of an answer, as the person judged it; a rejected one as it was shown",
 )
 
 audit_log = Table(
@@ -388,7 +388,7 @@ audit_log = Table(
         JSONB,
         nullable=False,
         server_default=text("'{}'"),
-        comment="Ids and numbers that say more; no names of things or people",
+        comment="Further ids and numbers; no names of things or people",
     ),
     CheckConstraint("act <> '' AND person <> ''", name="named"),
     comment="The acts of people, in order. Rows are only added",

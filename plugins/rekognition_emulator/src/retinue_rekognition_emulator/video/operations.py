@@ -220,7 +220,7 @@ def _settings(job: Job, kind: Kind, request: Answer) -> str:
 
 
 def _check_filters(request: Answer) -> None:
-    """Raise AwsError for labels and categories that Rekognition doesn't know."""
+    """Raise AwsError for labels and categories that Rekognition doesn't have."""
     filters = request.get("Settings", {}).get("GeneralLabels", {})
     labels = {one for name, ancestors, _ in LABELS for one in (name, *ancestors)}
     categories = {category for _, _, category in LABELS}

@@ -200,7 +200,7 @@ def faces(job: Job, header: Header, request: Answer, every_ms: int) -> Found:
 
 
 def _face(sample: Sample, *, every: bool = False) -> Answer:
-    """Return a face. Videos' faces lack two attributes of images', says the documentation."""
+    """Return a face. By the documentation, videos' faces lack two attributes of images'."""
     face = face_detail(sample.appearance.face(sample.at_ms), every)
     face["Confidence"] = sample.appearance.confidence_at(sample.at_ms)
     return {key: face[key] for key in face if key not in ("FaceOccluded", "EyeDirection")}

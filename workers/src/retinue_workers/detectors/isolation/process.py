@@ -33,7 +33,7 @@ class DetectorProcess(ChildProcess):
     """
 
     def __init__(self, name: str, spec: "child.DetectorSpec") -> None:
-        """Start the process. ``ready`` tells when its detector has started."""
+        """Start the process. ``ready`` is set when its detector has started."""
         super().__init__(name, child.main, spec)
         self.model_version: str | None = None
         self._ready = False

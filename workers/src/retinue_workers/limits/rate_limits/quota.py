@@ -69,7 +69,7 @@ class SharedQuota:
 
     @property
     def epoch(self) -> int:
-        """Return the number of times that the estimate was lowered, as far as this worker knows."""
+        """Return the number of times that the estimate was lowered, by this worker's last lease."""
         return self._estimate.epoch
 
     @property
