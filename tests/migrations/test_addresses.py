@@ -103,7 +103,7 @@ def test_workers_and_readers_send_the_same(
             sent.append(parameters)
             raise psycopg.OperationalError("away")
 
-        patch.setattr(psycopg, "connect", refuse)
+        patch.setattr(psycopg.Connection, "connect", refuse)
         with pytest.raises(HistoryUnavailableError):
             connect(url, "ours")
         with pytest.raises(HistoryUnavailableError):

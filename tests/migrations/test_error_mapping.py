@@ -1,6 +1,8 @@
 """A database away holds the messages; it is never the image's fault."""
 
 import errno
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -122,6 +124,46 @@ def test_one_broken_connection_makes_the_others_suspect(
         history.record([image()])
     for number in range(5):
         history.record([image(f"{number}.jpg")])
+    pool.close()
+
+
+@pytest.fixture
+def hang(history_url: str) -> Iterator[Callable[[psycopg.Connection[Any]], None]]:
+    """Stops the server's process of a connection, as if it hung. Its system goes on."""
+    stopped = []
+
+    def stop(connection: psycopg.Connection[Any]) -> None:
+        stopped.append(connection.info.backend_pid)
+        os.kill(stopped[-1], signal.SIGSTOP)
+
+    yield stop
+    for process_id in stopped:
+        os.kill(process_id, signal.SIGCONT)
+
+
+def test_a_server_that_hangs(
+    history_url: str,
+    hang: Callable[[psycopg.Connection[Any]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the middle of a statement, and while the connections lie idle."""
+    monkeypatch.setattr("retinue_history.db.connections._SURELY_ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr("retinue_history.db.connections.CONNECT_SECONDS", 2.0)
+    pool = ConnectionPool(history_url, max_size=3, answer_timeout_seconds=0.2)
+
+    def ask() -> None:
+        with pool.transaction() as connection:
+            hang(connection)
+            connection.execute("SELECT 1")
+
+    with pytest.raises(psycopg.OperationalError, match="doesn't answer"):
+        ask()
+    with pool.connection() as one, pool.connection() as other:
+        pass
+    hang(one)
+    hang(other)
+    with pool.connection() as connection:  # the first test condemns them all
+        assert connection.execute("SELECT 1").fetchone() == (1,)
     pool.close()
 
 
@@ -283,7 +325,7 @@ def test_a_shortage_is_not_the_records_fault(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(psycopg, "connect", refuse)
+    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
     with pytest.raises(HistoryUnavailableError, match=type(error).__name__):
         history.record([image()])
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 import psycopg
 from retinue_history import HistoryError
 from retinue_history.analysis.query import QueryResult, check_reader, run_query
-from retinue_history.db.connections import Connection, ConnectionPool
+from retinue_history.db.connections import ANSWER_SECONDS, Connection, ConnectionPool
 from retinue_history.db.error_mapping import map_errors
 from retinue_history.review.login import check_reviewer
 from retinue_workers.settings.settings import Settings
@@ -60,6 +60,7 @@ class _Login:
             application_name="retinue console",
             max_size=connections,
             statement_timeout_seconds=STATEMENT_SECONDS,
+            answer_timeout_seconds=STATEMENT_SECONDS + ANSWER_SECONDS,
             password=password,
         )
 

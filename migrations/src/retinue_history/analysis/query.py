@@ -11,7 +11,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from retinue_history.analysis.query_errors import ONLY_READ, explain, first_word
-from retinue_history.db.connections import connect
+from retinue_history.db.connections import ANSWER_SECONDS, connect
 from retinue_history.db.errors import HistoryUnavailableError, QueryError
 
 DEFAULT_ROW_LIMIT = 1000
@@ -65,7 +65,10 @@ def run_query(
     """
     if row_limit < 1:
         raise ValueError(f"row_limit must be 1 or more, not {row_limit}")
-    with closing(connect(url, "retinue query", password=password)) as connection:
+    answer_seconds = timeout_seconds + ANSWER_SECONDS
+    with closing(
+        connect(url, "retinue query", answer_timeout_seconds=answer_seconds, password=password)
+    ) as connection:
         connection.read_only = True
         try:
             # Postgres allows a change to read-write only before the first query, which is this.
@@ -78,7 +81,7 @@ def run_query(
         except UnicodeEncodeError as error:
             raise QueryError("the query contains a lone surrogate, not valid Unicode") from error
         except psycopg.Error as error:
-            if connection.broken:
+            if connection.closed:
                 raise HistoryUnavailableError(str(error)) from error
             explained = explain(error, sql, timeout_seconds, _relations(connection))
             raise QueryError(explained) from error
@@ -95,7 +98,9 @@ def check_reader(url: str, password: str | None = None) -> None:
         QueryError: It isn't read-only. The message names the right.
         HistoryUnavailableError: It isn't accepted, or the database can't be reached.
     """
-    with closing(connect(url, "retinue query", password=password)) as connection:
+    with closing(
+        connect(url, "retinue query", answer_timeout_seconds=ANSWER_SECONDS, password=password)
+    ) as connection:
         try:
             _refuse_powers(connection)
         except psycopg.Error as error:

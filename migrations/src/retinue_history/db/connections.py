@@ -7,11 +7,12 @@ outlive a transaction.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
@@ -20,8 +21,14 @@ from retinue_history.db.errors import HistoryUnavailableError
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
+T = TypeVar("T")
+
 CONNECT_SECONDS = 5
-"""How long to wait for a new connection. libpq requires at least 2."""
+"""How long to wait for a new connection, and for an answer that takes a server no time. libpq
+requires at least 2."""
+
+ANSWER_SECONDS = 5.0
+"""How much longer to wait for an answer than the server may work on it."""
 
 _SURELY_ALIVE_SECONDS = 1.0
 """A connection that was used this recently is not tested before use."""
@@ -92,8 +99,9 @@ def connect(
     *,
     autocommit: bool = False,
     statement_timeout_seconds: float | None = None,
+    answer_timeout_seconds: float | None = None,
     password: str | None = None,
-) -> Connection:
+) -> "_LimitedConnection":
     """Open a connection. Parameters of the URL take precedence over the arguments.
 
     Args:
@@ -103,6 +111,9 @@ def connect(
         statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
             limit, ``None`` for the server's setting. A startup parameter would save a round trip,
             but poolers refuse it.
+        answer_timeout_seconds: Longest time without an answer, after which the connection is
+            closed. A server that hangs enforces no limit of its own, and its system still
+            acknowledges what is sent. ``None`` for no limit.
         password: The password; by default the URL's own.
 
     Raises:
@@ -116,15 +127,61 @@ def connect(
         parameters["password"] = password
     with map_errors():
         if statement_timeout_seconds is None or limits_statements(url):
-            return psycopg.connect(**parameters, autocommit=autocommit)
-        connection = psycopg.connect(**parameters, autocommit=True)
-        try:
-            connection.execute(timeout_statement("SET", statement_timeout_seconds).encode())
-            connection.autocommit = autocommit
-        except BaseException:
-            connection.close()
-            raise
+            connection = _LimitedConnection.connect(**parameters, autocommit=autocommit)
+        else:
+            connection = _LimitedConnection.connect(**parameters, autocommit=True)
+            try:
+                with _answering(connection, CONNECT_SECONDS):
+                    connection.execute(timeout_statement("SET", statement_timeout_seconds).encode())
+                connection.autocommit = autocommit
+            except BaseException:
+                connection.close()
+                raise
+        connection.answer_seconds = answer_timeout_seconds
         return connection
+
+
+class _LimitedConnection(psycopg.Connection[Any]):
+    """A connection that is closed if the server doesn't answer.
+
+    Attributes:
+        answer_seconds: Longest time without an answer; ``None`` for no limit.
+    """
+
+    answer_seconds: float | None = None
+
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        """Wait for an answer.
+
+        Raises:
+            OperationalError: The server doesn't answer.
+        """
+        if self.answer_seconds is not None:
+            gen = self._limited(gen, time.monotonic() + self.answer_seconds)
+        return super().wait(gen, *args, **options)
+
+    def _limited(self, gen: PQGen[T], until: float) -> PQGen[T]:
+        """Step through a generator of psycopg, which gets nothing if nothing happened."""
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() >= until:
+                    self.close()
+                    raise psycopg.OperationalError("the server doesn't answer")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # of the generator's type
+
+
+@contextmanager
+def _answering(connection: _LimitedConnection, seconds: float) -> Generator[None]:
+    """Wait only this long for answers in the block."""
+    before, connection.answer_seconds = connection.answer_seconds, seconds
+    try:
+        yield
+    finally:
+        connection.answer_seconds = before
 
 
 class ConnectionPool:
@@ -144,6 +201,7 @@ class ConnectionPool:
         timeout_seconds: How long to wait for a free one.
         statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
             limit. If the URL's ``options`` set a limit, that one applies.
+        answer_timeout_seconds: As for ``connect``.
         password: Called for the password at each new connection, so that a rotated secret or a
             short-lived IAM token works without a restart. By default, the URL's own.
 
@@ -159,16 +217,18 @@ class ConnectionPool:
         max_size: int = 5,
         timeout_seconds: float = 10.0,
         statement_timeout_seconds: float = 30.0,
+        answer_timeout_seconds: float | None = None,
         password: Callable[[], str] | None = None,
     ) -> None:
         self._limit = None if limits_statements(url) else statement_timeout_seconds
         self._url = url
         self._application_name = application_name
         self._timeout_seconds = timeout_seconds
+        self._answer_timeout_seconds = answer_timeout_seconds
         self._password = password
         self._places = threading.BoundedSemaphore(max_size)
         self._lock = threading.Lock()
-        self._idle: list[tuple[float, Connection]] = []  # when it was last used
+        self._idle: list[tuple[float, _LimitedConnection]] = []  # when it was last used
         self._broken_at = 0.0
 
     @contextmanager
@@ -218,7 +278,7 @@ class ConnectionPool:
         for _, connection in idle:
             connection.close()
 
-    def _take(self) -> Connection | None:
+    def _take(self) -> _LimitedConnection | None:
         """Return the idle connection that was used last and still works."""
         while True:
             with self._lock:
@@ -231,22 +291,25 @@ class ConnectionPool:
                 return connection
             else:
                 try:
-                    connection.execute("SELECT 1")
+                    with _answering(connection, CONNECT_SECONDS):
+                        connection.execute("SELECT 1")
                 except psycopg.Error:
                     connection.close()
+                    self._broken_at = time.monotonic()
                 else:
                     return connection
 
-    def _open(self) -> Connection:
+    def _open(self) -> _LimitedConnection:
         return connect(
             self._url,
             self._application_name,
             autocommit=True,
             statement_timeout_seconds=self._limit,
+            answer_timeout_seconds=self._answer_timeout_seconds,
             password=None if self._password is None else self._password(),
         )
 
-    def _put_back(self, connection: Connection) -> None:
+    def _put_back(self, connection: _LimitedConnection) -> None:
         # After Ctrl-C in the middle of a statement it isn't idle.
         if connection.info.transaction_status is TransactionStatus.IDLE:
             with self._lock:

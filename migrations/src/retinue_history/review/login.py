@@ -4,7 +4,7 @@ from contextlib import closing
 
 import psycopg
 
-from retinue_history.db.connections import connect
+from retinue_history.db.connections import ANSWER_SECONDS, connect
 from retinue_history.db.errors import HistoryUnavailableError, QueryError
 
 
@@ -19,7 +19,9 @@ def check_reviewer(url: str, password: str | None = None) -> None:
         QueryError: It can't save reviews, or it can do more. The message names the right.
         HistoryUnavailableError: It isn't accepted, or the database can't be reached.
     """
-    with closing(connect(url, "retinue console", password=password)) as connection:
+    with closing(
+        connect(url, "retinue console", answer_timeout_seconds=ANSWER_SECONDS, password=password)
+    ) as connection:
         try:
             found = connection.execute(_WRONG).fetchone()
         except psycopg.Error as error:
