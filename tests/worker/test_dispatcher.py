@@ -23,6 +23,7 @@ from fakes.waiting import settle, until
 from PIL import Image as PillowImage
 from retinue_history import HistoryDataError
 from retinue_sdk import (
+    BoundingBox,
     Detection,
     DetectorNotReadyError,
     Findings,
@@ -838,6 +839,51 @@ async def test_a_frame_that_fails_fails_the_video() -> None:
         assert run.error_message == "in the frame at 2,000 ms: too dark"
         assert rig.decoder.closed == 1
         assert await rig.budget.reserve("scripted", 99 - len(seen))
+
+
+async def test_others_at_the_same_place_in_the_next_scene_are_others() -> None:
+    """``BIKES`` has five scenes of about two seconds."""
+
+    def person(image: Image) -> Findings:
+        return Findings((Detection("object", "person", 0.5, BoundingBox(0.4, 0.2, 0.2, 0.6)),))
+
+    tracking = VideoSampling(track=True)
+    async with dispatching(pixels_detector(person), video=tracking) as rig:
+        await rig.handle(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        [run] = rig.history.runs
+        assert [(found.start_ms, found.end_ms, found.track) for found in run.detections] == [
+            (2_000 * scene, 2_000 * scene + 1_000, scene) for scene in range(5)
+        ]
+
+
+class OtherPixels(Scripted):
+    """A second detector of pixels."""
+
+    name: ClassVar[str] = "other-pixels"
+
+
+async def test_detectors_share_the_fetch_and_the_frames_of_a_video() -> None:
+    seen: list[Image] = []
+
+    def see(image: Image) -> Findings:
+        seen.append(image)
+        return cyclist(image)
+
+    def fail(image: Image) -> Any:
+        raise InvalidImageError("too dark", code="dark")
+
+    slow, other = pixels_detector(see), OtherPixels(fail, input=Input.PIXELS)
+    slow.notes.holding = lambda image: len(slow.notes.batches) == 1
+    async with dispatching(slow, other, video=EACH_SECOND) as rig:
+        await rig.begin(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        await until(lambda: rig.decoder.read == 2)  # as many as the slow one has room for
+        slow.notes.release()
+        await asyncio.gather(*rig.handling)
+        runs = {run.key.detector: run for run in rig.history.runs}
+        assert runs["other-pixels"].error_code == "dark"
+        assert [found.end_ms for found in runs["scripted"].detections] == [9_000]
+        assert (rig.decoder.opened, rig.decoder.closed) == (1, 1)
+        assert len(seen) == rig.decoder.read == 10
 
 
 @pytest.mark.parametrize(

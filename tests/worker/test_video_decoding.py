@@ -1,5 +1,8 @@
 """Frames of videos: sampled, upright, on time, and never a hung worker."""
 
+import os
+import signal
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from retinue_sdk import ImageLimits, InvalidImageError, RetriableError
 from retinue_workers.intake.video_container import announced_bytes
 from retinue_workers.settings.video import VideoSampling
+from retinue_workers.video.cuts import Cuts
 from retinue_workers.video.decoder import VideoFile
 from retinue_workers.video.reader import VideoDecoder, VideoReader
 from retinue_workers.video.sampler import Sampler
@@ -31,7 +35,7 @@ def opened(data: bytes, sampling: VideoSampling = ALL, **limits: int) -> VideoFi
 
 
 def times(data: bytes, sampling: VideoSampling = ALL) -> list[int]:
-    return [time_ms for time_ms, _ in opened(data, sampling).frames()]
+    return [frame.time_ms for frame in opened(data, sampling).frames()]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def test_a_video_is_turned_and_mirrored_as_players_show_it(
     size = (48, 64) if a == 0 else (64, 48)
     assert (video.facts.width_px, video.facts.height_px) == size
     assert video.facts.rotation_degrees == degrees
-    frames = [pixels for _, pixels in video.frames()]
+    frames = [frame.pixels for frame in video.frames()]
     assert [corner_names(pixels) for pixels in frames] == [quarters] * 2
     assert {pixels.shape for pixels in frames} == {(size[1], size[0], 3)}
 
@@ -87,15 +91,15 @@ def test_codecs_and_containers(codec: str, pix_fmt: str, container: str, name: s
     video = opened(data)
     frames = list(video.frames())
     assert video.facts.codec == name
-    assert [time_ms for time_ms, _ in frames] == [0, 40, 80, 120, 160]
-    assert {corner_names(pixels) for _, pixels in frames} == {"rgbw"}
+    assert [frame.time_ms for frame in frames] == [0, 40, 80, 120, 160]
+    assert {corner_names(frame.pixels) for frame in frames} == {"rgbw"}
     assert not video.is_truncated
 
 
 def test_pixels_that_are_not_square_become_square() -> None:
     video = opened(encoded([corners(64, 48)], aspect=Fraction(3, 2)))
     assert (video.facts.width_px, video.facts.height_px) == (96, 48)
-    assert [pixels.shape for _, pixels in video.frames()] == [(48, 96, 3)]
+    assert [frame.pixels.shape for frame in video.frames()] == [(48, 96, 3)]
     assert opened(CARPHONE.read_bytes()).facts.width_px == 193  # 128:117
 
 
@@ -103,7 +107,7 @@ def test_large_frames_are_scaled_down() -> None:
     data = encoded([np.zeros((4_320, 7_680, 3), np.uint8)])
     video = opened(data, VideoSampling())
     assert (video.facts.width_px, video.facts.height_px) == (7_680, 4_320)
-    assert [pixels.shape for _, pixels in video.frames()] == [(720, 1_280, 3)]
+    assert [frame.pixels.shape for frame in video.frames()] == [(720, 1_280, 3)]
     with pytest.raises(InvalidImageError, match=r"7,680 × 4,320 pixels") as error:
         opened(data, max_px=7_680 * 4_319)
     assert error.value.code == "too_many_pixels"
@@ -129,6 +133,24 @@ def test_key_frames_alone_have_their_own_times(options: dict[str, str]) -> None:
     assert 2 < len(keys) < 10
     assert not opened(data, sampling).is_truncated
     assert times(data) == [40 * index for index in range(60)]
+
+
+def test_another_scene_is_noticed_and_movement_is_not() -> None:
+    """``BIKES`` cuts at 1.20, 3.04, 5.48, 7.48 and 9.68 seconds."""
+    frames = opened(BIKES.read_bytes(), VideoSampling()).frames()
+    after = [frame.time_ms for frame in frames if frame.is_after_cut]
+    assert after == [2_000, 4_000, 6_000, 8_000]
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuv420p", "yuv444p12le", "gray", "gray16le", "bgr0", "gbrp", "yuva420p", "nv12"]
+)
+def test_a_cut_is_noticed_in_any_format(pix_fmt: str) -> None:
+    cuts = Cuts()
+    for level, is_cut in ((60, False), (60, False), (120, True), (120, False), (125, False)):
+        pixels = np.full((48, 64, 3), level, np.uint8)
+        frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pix_fmt)
+        assert cuts.is_cut(frame) is is_cut
 
 
 def test_thousands_of_frames_in_a_second() -> None:
@@ -157,7 +179,7 @@ def test_what_is_left_of_a_truncated_file(noise: Any, container: str) -> None:
     frames = np.concatenate([noise] * 3)  # 6 seconds
     front = {"moov_size": "30000"} if container == "mp4" else {}
     video = opened(truncated(encoded(frames, container=container, muxing=front)))
-    found = [time_ms for time_ms, _ in video.frames()]
+    found = [frame.time_ms for frame in video.frames()]
     assert found == [index * 40 for index in range(len(found))]
     assert 70 < len(found) < 110
     assert video.is_truncated
@@ -264,18 +286,45 @@ def decoder() -> Iterator[VideoDecoder]:
 
 
 def test_a_process_decodes(decoder: VideoDecoder) -> None:
-    with closing(decoder.open(BIKES, VideoSampling(every_ms=4_000))) as video:
+    with (
+        BIKES.open("rb") as file,
+        closing(decoder.open(file, VideoSampling(every_ms=4_000))) as video,
+    ):
         assert video.facts["width_px"] == 640
         frames = [video.read() for _ in range(4)]
         assert [frame and frame.time_ms for frame in frames] == [0, 4_000, 8_000, None]
-        expected = [pixels for _, pixels in opened(BIKES.read_bytes()).frames()][100]
+        expected = [frame.pixels for frame in opened(BIKES.read_bytes()).frames()][100]
         assert frames[1] is not None
         assert np.array_equal(frames[1].pixels, expected)
         assert not video.is_truncated
 
 
+def test_a_process_decodes_the_next_video_unless_one_was_damaged(noise: Any) -> None:
+    whole = encoded(noise[:5])
+    with closing(VideoDecoder(max_px=10**8, timeout_seconds=60)) as decoder:
+        damaged = encoded(noise, container="mpegts")[:-5_000]
+        first, second, third, next_one = (
+            read_whole(decoder, data) for data in (whole, whole, damaged, whole)
+        )
+        assert first == second == third != next_one
+        os.kill(next_one or 0, signal.SIGKILL)
+        assert read_whole(decoder, whole) != next_one
+        with BIKES.open("rb") as file, closing(decoder.open(file, ALL)):
+            assert read_whole(decoder, whole)  # at the same time
+
+
+def read_whole(decoder: VideoDecoder, data: bytes) -> int | None:
+    """Read a video to its end, and return the id of the process that decoded it."""
+    with tempfile.TemporaryFile() as file:  # without a name
+        file.write(data)
+        file.flush()
+        with closing(decoder.open(file, ALL)) as video:
+            read_rest(video)
+            return video._process.process_id
+
+
 def read_all(decoder: VideoDecoder, file: Path) -> None:
-    with closing(decoder.open(file, ALL)) as video:
+    with file.open("rb") as data, closing(decoder.open(data, ALL)) as video:
         read_rest(video)
 
 
@@ -311,7 +360,7 @@ def test_a_process_over_its_limits_is_ended(limits: Any, code: str, text: str) -
 
 def test_a_closed_decoder_ends_its_processes() -> None:
     decoder = VideoDecoder(max_px=10**8, timeout_seconds=60)
-    with closing(decoder.open(BIKES, ALL)) as video:
+    with BIKES.open("rb") as file, closing(decoder.open(file, ALL)) as video:
         decoder.close()
         with pytest.raises(RetriableError, match="the worker stops"):
             read_rest(video)

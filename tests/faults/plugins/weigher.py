@@ -1,6 +1,7 @@
-"""A plugin of one file: detectors that read the bytes of an image from S3."""
+"""A plugin of one file: detectors that read an image from S3."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
@@ -62,8 +63,25 @@ class WeighLater(AsyncDetector[WeighOptions]):
         return Findings((Detection("size", f"{len(image.read())} bytes", 1.0),))
 
 
+class Measure(Detector[WeighOptions]):
+    """Finds how many pixels an image has, slowly."""
+
+    name: ClassVar[str] = "measure"
+    version: ClassVar[str] = "1"
+    capabilities = Capabilities(Input.PIXELS)
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Measure."""
+        time.sleep(0.05)
+        return [
+            Findings((Detection("size", f"{image.pixels().size // 3} px", 1.0),))
+            for image in images
+        ]
+
+
 @hookimpl
 def retinue_register_detectors(register):  # type: ignore[no-untyped-def]  # as authors write it
     """Register the detectors."""
     register(Weigh)
     register(WeighLater)
+    register(Measure)

@@ -98,7 +98,7 @@ def _draw_frames(
     check: Callable[[], None],
 ) -> int:
     number, last_ms = 0, max(by_time)
-    with closing(decoder.open(video, sampling)) as reader:
+    with video.open("rb") as file, closing(decoder.open(file, sampling)) as reader:
         while (frame := reader.read()) is not None and frame.time_ms <= last_ms:
             check()
             if findings := by_time.get(frame.time_ms):

@@ -178,6 +178,11 @@ class DetectorRunner:
         return self.detector.version
 
     @property
+    def capacity(self) -> int:
+        """Return the number of images that the detector can process at a time."""
+        return self._load.concurrency * self._load.batch_size
+
+    @property
     def is_stopping(self) -> bool:
         """Return whether new calls are forbidden."""
         return self._is_stopping

@@ -3,16 +3,17 @@
 import asyncio
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import IO
 
 import structlog
-from retinue_sdk import AsyncDetector, Findings, Image, ImageLimits, InvalidImageError
+from retinue_sdk import Findings, Image, ImageLimits, InvalidImageError
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
@@ -22,8 +23,9 @@ from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.appearances import Appearances
+from retinue_workers.video.frame import VideoFrame
 from retinue_workers.video.objects import VideoObject
-from retinue_workers.video.reader import VideoDecoder, VideoFrame, VideoReader
+from retinue_workers.video.reader import VideoDecoder, VideoReader
 from retinue_workers.work import Task, TaskResult
 
 log = structlog.get_logger(__name__)
@@ -86,6 +88,9 @@ class _Outcome:
 class VideoFrames:
     """Processes videos with detectors that take pixels.
 
+    A video is fetched and decoded once for all of its detectors that sample it in the same way.
+    Each frame is given to all of them, and the next one is decoded when all have room for it.
+
     Args:
         decoder: Decodes them.
         store: Fetches them.
@@ -115,24 +120,20 @@ class VideoFrames:
         self._on_progress = on_progress
         self._threads = DaemonThreads("video", max_videos)
         self._room = asyncio.Semaphore(max_videos)
+        self._joinable: dict[tuple[VideoObject, VideoSampling], _Decoding] = {}
 
     async def detect(
         self, task: Task, video: VideoObject, runner: DetectorRunner
     ) -> Answer | TaskResult:
         """Return the detector's answer for a whole video: appearances instead of detections."""
-        sampling = runner.video or VideoSampling()
-        outcome = _Outcome()
+        consumer = _Consumer(task, runner)
+        outcome = consumer.outcome
         result: Findings | Exception | TaskResult
         try:
-            async with self._room, asyncio.timeout(MAX_SECONDS):
-                with tempfile.NamedTemporaryFile(prefix="retinue-video-") as file:
-                    await self._threads.run(self._fetch, video, file)
-                    reader = await self._threads.run(self._decoder.open, Path(file.name), sampling)
-                    try:
-                        video.learn(reader.facts)
-                        result = await self._frames(task, video, runner, sampling, reader, outcome)
-                    finally:
-                        reader.close()
+            async with self._consuming(consumer, video) as decoding:
+                await decoding.began.wait()
+                async with asyncio.timeout(MAX_SECONDS):
+                    result = await self._join_findings(consumer, decoding)
         except asyncio.CancelledError:
             self._attempts.budget.release(runner.name, outcome.reserved_usd)
             raise
@@ -172,86 +173,75 @@ class VideoFrames:
             file.write(part)
         file.flush()
 
-    async def _frames(
-        self,
-        task: Task,
-        video: VideoObject,
-        runner: DetectorRunner,
-        sampling: VideoSampling,
-        reader: VideoReader,
-        outcome: _Outcome,
-    ) -> Findings | TaskResult:
-        """Pass all frames to the detector, in batches, and join its findings."""
-        appearances, tracker = Appearances(), None
-        if sampling.track:
-            from retinue_workers.video.tracker import ObjectTracker  # SciPy, which few need
-
-            tracker = ObjectTracker()
-        waiting: deque[_Waiting] = deque()
-        room = _room(runner)
-        is_over = False
-        told_at = 0.0
+    @asynccontextmanager
+    async def _consuming(
+        self, consumer: "_Consumer", video: VideoObject
+    ) -> "AsyncIterator[_Decoding]":
+        """Pass a detector the frames of a video inside the block, as others that want the same."""
+        sampling = consumer.runner.video or VideoSampling()
+        decoding = self._joinable.get((video, sampling))
+        if decoding is None:
+            decoding = self._joinable[video, sampling] = _Decoding(video, sampling)
+            decoding.running = asyncio.create_task(self._decode(decoding))
+        decoding.consumers.append(consumer)
         try:
-            while True:
-                while len(waiting) < room and not is_over:
-                    frame = await self._threads.run(reader.read)
-                    if frame is None:
-                        is_over = True
-                    else:
-                        waiting.append(self._start(task, video, runner, frame))
-                if not waiting:
-                    break
-                first = waiting[0]
-                await asyncio.wait({first.call})
-                waiting.popleft()
-                concluded = first.call.result()
-                self._on_progress()
-                if time.monotonic() >= told_at + TELL_SECONDS:
-                    told_at = time.monotonic()
-                    log.info(
-                        "video_progress",
-                        uri=video.reference.uri,
-                        detector=runner.name,
-                        time_ms=first.time_ms,
-                        duration_ms=reader.facts["duration_ms"],
-                    )
-                if not isinstance(concluded, Concluded):
-                    return concluded
-                outcome.add(first.task, concluded.answer)
-                match concluded.decision:
-                    case Fail(code, message, retryable):
-                        raise InvalidImageError(
-                            f"in the frame at {first.time_ms:,} ms: {message}",
-                            code=code,
-                            retryable=retryable,
-                        )
-                    case Succeed(findings):
-                        found = findings.detections
-                        tracks = tracker.follow(found) if tracker else None
-                        appearances.add(first.time_ms, found, tracks)
-                if len(appearances) > self._max_appearances:
-                    raise InvalidImageError(
-                        f"more than {self._max_appearances:,} appearances: sample fewer frames, or "
-                        "raise the detector's threshold or RETINUE_MAX_VIDEO_DETECTIONS",
-                        code="invalid_result",
-                        retryable=True,
-                    )
+            yield decoding
         finally:
-            await _give_up(waiting, outcome)
-        if reader.is_truncated:
-            video.mark_truncated()
-        return Findings(
-            appearances.finish(),
-            {"frames": outcome.frames},
-            outcome.model_version,
-            outcome.billed_units,
-        )
+            decoding.consumers.remove(consumer)
+            consumer.room.release()  # the next frame doesn't wait for it
+            is_last = not decoding.consumers
+            if is_last:
+                self._close(decoding)
+                decoding.running.cancel()
+            await consumer.give_up()
+            if is_last:
+                await asyncio.wait({decoding.running})
 
-    def _start(
-        self, task: Task, video: VideoObject, runner: DetectorRunner, frame: VideoFrame
-    ) -> "_Waiting":
-        """Start the detector's call for a frame."""
-        image = Image.from_pixels(frame.pixels, video.reference)
+    def _close(self, decoding: "_Decoding") -> None:
+        """Let no more detectors join a decoding."""
+        key = (decoding.video, decoding.sampling)
+        if self._joinable.get(key) is decoding:
+            del self._joinable[key]
+
+    async def _decode(self, decoding: "_Decoding") -> None:
+        """Fetch and decode a video for its consumers. Detectors can join until its first frame."""
+        video = decoding.video
+        try:
+            async with self._room:
+                decoding.began.set()
+                with tempfile.TemporaryFile(prefix="retinue-video-") as file:
+                    await self._threads.run(self._fetch, video, file)
+                    open_file = partial(self._decoder.open, file, decoding.sampling)
+                    reader = await self._threads.run(open_file)
+                    try:
+                        video.learn(reader.facts)
+                        self._close(decoding)
+                        await self._distribute(decoding, reader)
+                    finally:
+                        reader.close()
+        except Exception as error:  # noqa: BLE001 - each consumer decides what it means
+            decoding.end(error)
+        finally:
+            self._close(decoding)
+
+    async def _distribute(self, decoding: "_Decoding", reader: VideoReader) -> None:
+        """Start all consumers' calls for a frame when each has room for it."""
+        while True:
+            for consumer in list(decoding.consumers):
+                await consumer.room.acquire()
+            frame = await self._threads.run(reader.read)
+            if frame is None:
+                break
+            image = Image.from_pixels(frame.pixels, decoding.video.reference)
+            for consumer in decoding.consumers:
+                consumer.calls.put_nowait(self._start(consumer, frame, image))
+        if reader.is_truncated:
+            decoding.video.mark_truncated()
+        decoding.end(None)
+
+    def _start(self, consumer: "_Consumer", frame: VideoFrame, image: Image) -> "_Call":
+        """Start a detector's call for a frame."""
+        task, runner = consumer.task, consumer.runner
         of_frame = Task(task.message, task.event, image, task.key, task.is_last_receive)
 
         async def ask() -> Answer:
@@ -260,32 +250,148 @@ class VideoFrames:
                 of_frame.billed_units += billed_units(answer.value)
             return answer
 
-        call = asyncio.create_task(self._attempts.conclude(of_frame, runner, ask))
-        return _Waiting(frame.time_ms, of_frame, call)
+        concluding = self._attempts.conclude(of_frame, runner, ask)
+        call = asyncio.create_task(concluding, context=consumer.context.copy())
+        return _Call(frame.time_ms, frame.is_after_cut, of_frame, call)
+
+    async def _join_findings(
+        self, consumer: "_Consumer", decoding: "_Decoding"
+    ) -> Findings | TaskResult:
+        """Join what a detector finds in the frames."""
+        video, outcome = decoding.video, consumer.outcome
+        appearances, tracker = Appearances(), None
+        if decoding.sampling.track:
+            from retinue_workers.video.tracker import ObjectTracker  # SciPy, which few need
+
+            tracker = ObjectTracker()
+        told_at = 0.0
+        while (call := await consumer.next()) is not None:
+            concluded = call.answer.result()
+            self._on_progress()
+            if time.monotonic() >= told_at + TELL_SECONDS:
+                told_at = time.monotonic()
+                log.info(
+                    "video_progress",
+                    uri=video.reference.uri,
+                    detector=consumer.runner.name,
+                    time_ms=call.time_ms,
+                    duration_ms=video.record and video.record.duration_ms,
+                )
+            if not isinstance(concluded, Concluded):
+                return concluded
+            outcome.add(call.task, concluded.answer)
+            match concluded.decision:
+                case Fail(code, message, retryable):
+                    raise InvalidImageError(
+                        f"in the frame at {call.time_ms:,} ms: {message}",
+                        code=code,
+                        retryable=retryable,
+                    )
+                case Succeed(findings):
+                    found = findings.detections
+                    if call.is_after_cut:
+                        appearances.cut()
+                        if tracker:
+                            tracker.cut()
+                    tracks = tracker.follow(found) if tracker else None
+                    appearances.add(call.time_ms, found, tracks)
+            if len(appearances) > self._max_appearances:
+                raise InvalidImageError(
+                    f"more than {self._max_appearances:,} appearances: sample fewer frames, or "
+                    "raise the detector's threshold or RETINUE_MAX_VIDEO_DETECTIONS",
+                    code="invalid_result",
+                    retryable=True,
+                )
+        return Findings(
+            appearances.finish(),
+            {"frames": outcome.frames},
+            outcome.model_version,
+            outcome.billed_units,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A frame that waits for its detector's answer."""
+class _Call:
+    """A detector's call for a frame."""
 
     time_ms: int
+    is_after_cut: bool
     task: Task
-    call: "asyncio.Task[Concluded | TaskResult]"
+    answer: "asyncio.Task[Concluded | TaskResult]"
 
 
-async def _give_up(waiting: Sequence[_Waiting], outcome: _Outcome) -> None:
-    """Cancel calls whose answers aren't needed. A running call ends, and is billed."""
-    for one in waiting:
-        one.call.cancel()
-    ended = await asyncio.gather(*(one.call for one in waiting), return_exceptions=True)
-    for one, concluded in zip(waiting, ended, strict=True):
-        if isinstance(concluded, Concluded):
-            outcome.add(one.task, concluded.answer)
+class _Consumer:
+    """A detector that receives the frames of a video.
+
+    Attributes:
+        task: Its task for the video.
+        runner: Calls it.
+        outcome: The sum of its answers.
+        calls: Its calls, in the order of the frames; then ``None`` at the end, or an error.
+        room: Number of further frames that may wait for it.
+        context: The context of its task, for traces of its calls.
+    """
+
+    def __init__(self, task: Task, runner: DetectorRunner) -> None:
+        self.task = task
+        self.runner = runner
+        self.outcome = _Outcome()
+        self.calls: asyncio.Queue[_Call | Exception | None] = asyncio.Queue()
+        self.room = asyncio.Semaphore(min(2 * runner.capacity, MAX_FRAMES_WAITING))
+        self.context = copy_context()
+        self._current: _Call | None = None
+
+    async def next(self) -> _Call | None:
+        """Return the call for the next frame when it has ended; ``None`` at the end.
+
+        Raises:
+            Exception: The rest can't be fetched or decoded.
+        """
+        call = await self.calls.get()
+        if isinstance(call, Exception):
+            raise call
+        if call is not None:
+            self._current = call
+            await asyncio.wait({call.answer})
+            self._current = None
+            self.room.release()
+        return call
+
+    async def give_up(self) -> None:
+        """Cancel calls whose answers aren't needed. A running call ends, and is billed."""
+        waiting = [] if self._current is None else [self._current]
+        while not self.calls.empty():
+            call = self.calls.get_nowait()
+            if isinstance(call, _Call):
+                waiting.append(call)
+        for call in waiting:
+            call.answer.cancel()
+        ended = await asyncio.gather(*(call.answer for call in waiting), return_exceptions=True)
+        for call, concluded in zip(waiting, ended, strict=True):
+            if isinstance(concluded, Concluded):
+                self.outcome.add(call.task, concluded.answer)
 
 
-def _room(runner: DetectorRunner) -> int:
-    """Return the number of frames that may wait for a detector: two full batches for each call."""
-    capabilities = runner.detector.capabilities
-    is_async = isinstance(runner.detector, AsyncDetector)
-    batch_size = 1 if is_async else capabilities.max_batch_size
-    return min(2 * batch_size * capabilities.max_concurrency, MAX_FRAMES_WAITING)
+class _Decoding:
+    """One decoding of a video, for all detectors that sample it in the same way.
+
+    Attributes:
+        video: The video.
+        sampling: The frames to decode.
+        consumers: The detectors that still receive frames.
+        began: Set when it doesn't wait for other videos any more.
+        running: The task that decodes.
+    """
+
+    running: "asyncio.Task[None]"
+
+    def __init__(self, video: VideoObject, sampling: VideoSampling) -> None:
+        self.video = video
+        self.sampling = sampling
+        self.consumers: list[_Consumer] = []
+        self.began = asyncio.Event()
+
+    def end(self, error: Exception | None) -> None:
+        """Send the consumers the end of the frames, or an error."""
+        for consumer in self.consumers:
+            consumer.calls.put_nowait(error)

@@ -30,7 +30,8 @@ class Appearances:
 
     A detection continues an appearance of the same kind and label: of the same track if it has one,
     otherwise of the box that overlaps most, and without a box of the one without a box. An
-    appearance ends if two frames in a row miss it. A moment has the same start and end.
+    appearance ends if two frames in a row miss it, and one with a box at a cut to another scene.
+    A moment has the same start and end.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,11 @@ class Appearances:
                     appearance.last_frame = self._frames
         self._frames += 1
 
+    def cut(self) -> None:
+        """End the appearances that have a box, because the next frame is of another scene."""
+        for label, appearances in list(self._open.items()):
+            self._close(label, [one for one in appearances if one.box is None])
+
     def finish(self) -> tuple[Detection, ...]:
         """Close all appearances, and return them by start, then by end, kind and label."""
         for appearances in self._open.values():
@@ -82,12 +88,16 @@ class Appearances:
     def _close_missed(self) -> None:
         for label, appearances in list(self._open.items()):
             still = [one for one in appearances if self._frames - one.last_frame <= MAX_MISSED + 1]
-            if len(still) < len(appearances):
-                kept = {id(one) for one in still}
-                self._closed += [one for one in appearances if id(one) not in kept]
-                self._open[label] = still
-            if not still:
-                del self._open[label]
+            self._close(label, still)
+
+    def _close(self, label: tuple[str, str], still: list[_OpenAppearance]) -> None:
+        """Close the appearances of a label, except those that are still open."""
+        kept = {id(one) for one in still}
+        self._closed += [one for one in self._open[label] if id(one) not in kept]
+        if still:
+            self._open[label] = still
+        else:
+            del self._open[label]
 
 
 def _order(found: Detection) -> tuple[int, int, str, str]:

@@ -1,8 +1,11 @@
-"""Run in the decoder's process: decode one video, and send its frames to the worker."""
+"""Run in the decoder's process: decode videos, and send their frames to the worker."""
 
+import os
+from contextlib import closing
 from dataclasses import asdict
 from multiprocessing.connection import Connection
-from pathlib import Path
+from multiprocessing.reduction import recv_handle
+from typing import BinaryIO
 
 from retinue_sdk import ImageLimits, InvalidImageError
 from retinue_sdk.errors import format_error
@@ -13,34 +16,39 @@ from retinue_workers.settings.video import VideoSampling
 
 
 def main(max_memory_bytes: int, connection: Connection, parent_id: int) -> None:
-    """Send the facts of a video, then its frames until the end.
+    """Send the facts of each video, then its frames until the end. End after an error.
 
     The pipe holds less than a frame, so decoding is one frame ahead of the worker.
     """
     with serving(parent_id, max_memory_bytes):
-        wanted = unpack(connection.recv_bytes())
-        try:
-            _send_video(wanted, connection)
-        except (MemoryError, EOFError, BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception as error:  # noqa: BLE001 - decoders meet hostile files
-            if not isinstance(error, InvalidImageError):
-                error = InvalidImageError(
-                    f"the video can't be decoded: {format_error(error)}", code="corrupt_video"
-                )
-            connection.send_bytes(pack({"error": error_data(error)}))
+        while True:
+            wanted = unpack(connection.recv_bytes())
+            with os.fdopen(recv_handle(connection), "rb") as file:
+                try:
+                    _send_video(file, wanted, connection)
+                except (MemoryError, EOFError, BrokenPipeError, ConnectionResetError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - decoders meet hostile files
+                    if not isinstance(error, InvalidImageError):
+                        reason = f"the video can't be decoded: {format_error(error)}"
+                        error = InvalidImageError(reason, code="corrupt_video")
+                    connection.send_bytes(pack({"error": error_data(error)}))
+                    return
 
 
-def _send_video(wanted: JsonMessage, connection: Connection) -> None:
+def _send_video(file: BinaryIO, wanted: JsonMessage, connection: Connection) -> None:
     # Not at the top: the worker imports this module, and needs no decoder itself.
     from retinue_workers.video.decoder import VideoFile
 
-    with Path(wanted["path"]).open("rb") as file:
-        video = VideoFile(
-            file, VideoSampling(**wanted["sampling"]), ImageLimits(max_px=wanted["max_px"])
-        )
+    sampling, limits = VideoSampling(**wanted["sampling"]), ImageLimits(max_px=wanted["max_px"])
+    with closing(VideoFile(file, sampling, limits)) as video:
         connection.send_bytes(pack({"facts": asdict(video.facts)}))
-        for time_ms, pixels in video.frames():
-            connection.send_bytes(pack({"time_ms": time_ms, "shape": pixels.shape}))
-            connection.send_bytes(pixels.data.cast("B"))
+        for frame in video.frames():
+            head = {
+                "time_ms": frame.time_ms,
+                "is_after_cut": frame.is_after_cut,
+                "shape": frame.pixels.shape,
+            }
+            connection.send_bytes(pack(head))
+            connection.send_bytes(frame.pixels.data.cast("B"))
         connection.send_bytes(pack({"is_truncated": video.is_truncated}))

@@ -13,7 +13,7 @@ import av
 import av.error
 import numpy as np
 from av.stream import Discard, Disposition
-from av.video.frame import VideoFrame
+from av.video.frame import VideoFrame as DecodedFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from retinue_sdk import ImageLimits, InvalidImageError
@@ -27,6 +27,8 @@ from retinue_workers.intake.video_container import (
     demuxer_of,
 )
 from retinue_workers.settings.video import VideoSampling
+from retinue_workers.video.cuts import Cuts
+from retinue_workers.video.frame import VideoFrame
 from retinue_workers.video.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Orientation:
     mirrors_y: bool = False
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> "Orientation":
+    def of(cls, frame: DecodedFrame) -> "Orientation":
         """Return the orientation from a frame's display matrix, to the nearest quarter turn."""
         side_data: Any = frame.side_data.get("DISPLAYMATRIX")
         if side_data is None:
@@ -221,20 +223,29 @@ class VideoFile:
             return self._is_damaged
         return self._after_start_ms(self._last_pts) + MISSING_MS < duration_ms
 
-    def frames(self) -> Iterator[tuple[int, "Pixels"]]:
-        """Yield the time in milliseconds and the pixels of each frame to look at. Call it once.
+    def close(self) -> None:
+        """Release the decoder's memory."""
+        self._container.close()
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield each frame to look at. Call it once.
 
         Raises:
             InvalidImageError: The rest can't be decoded.
         """
+        cuts = None if self._keyframes else Cuts()  # key frames are too far apart
+        is_after_cut = False
         frame, self._first = self._first, None
         while frame is not None:
             time_ms = self._time_ms(frame)
             if time_ms > MAX_DURATION_MS:
                 raise _too_long(time_ms)
             self._end_ms = max(self._end_ms, time_ms)
+            if cuts is not None and cuts.is_cut(frame):
+                is_after_cut = True
             if self._sampler.takes(time_ms):
-                yield time_ms, self._pixels(frame)
+                yield VideoFrame(time_ms, self._pixels(frame), is_after_cut)
+                is_after_cut = False
             frame = next(self._rest, None)
 
     def still(self, at_ms: int) -> "Pixels":
@@ -306,7 +317,7 @@ class VideoFile:
             context.skip_frame = "NONKEY"
         return chosen
 
-    def _decoded(self) -> Iterator[VideoFrame]:
+    def _decoded(self) -> Iterator[DecodedFrame]:
         """Yield decoded frames. Skip damaged parts, and end where the file can't be followed."""
         packets = self._container.demux(self._stream)
         while True:
@@ -336,7 +347,7 @@ class VideoFile:
                 if frame.key_frame or not self._keyframes:
                     yield frame
 
-    def _time_ms(self, frame: VideoFrame) -> int:
+    def _time_ms(self, frame: DecodedFrame) -> int:
         """Return a frame's time after the first frame, in milliseconds."""
         pts = frame.pts if frame.pts is not None else frame.dts
         return self._end_ms if pts is None else self._after_start_ms(pts)  # some AVI have no times
@@ -352,7 +363,7 @@ class VideoFile:
         duration = self._container.duration
         return None if duration is None or duration < 0 else round(duration / 1_000)
 
-    def _displayed_size(self, frame: VideoFrame) -> tuple[int, int]:
+    def _displayed_size(self, frame: DecodedFrame) -> tuple[int, int]:
         """Return width and height with square pixels, before rotation. The height is kept."""
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
         if not Fraction(1, MAX_STRETCH) <= aspect <= MAX_STRETCH:
@@ -361,7 +372,7 @@ class VideoFile:
         self._limits.check_pixels(width, height)
         return width, height
 
-    def _pixels(self, frame: VideoFrame) -> "Pixels":
+    def _pixels(self, frame: DecodedFrame) -> "Pixels":
         """Return a frame as displayed, scaled down to the maximum size."""
         width, height = self._displayed_size(frame)
         scale = min(1.0, self._max_side_px / max(width, height))

@@ -1,13 +1,11 @@
-"""Read the frames of videos, each decoded in a process of its own, from the worker's side."""
+"""Read the frames of videos, which other processes decode, from the worker's side."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import IO, Any
 
 from retinue_sdk import InvalidImageError, RetriableError
 
@@ -18,29 +16,23 @@ from retinue_workers.detectors.isolation.supervisor import STOPPED, TIMED_OUT, P
 from retinue_workers.intake.video_container import REMEDY
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video import child
-
-if TYPE_CHECKING:
-    from retinue_sdk import Pixels
+from retinue_workers.video.frame import VideoFrame
 
 MAX_MEMORY_BYTES = 3 * 2**30
 """Maximum data of a decoder's process in bytes. 8K in 10 bits needs about half of it."""
 
+CRASHED = "decoder_crashed"
+"""The error code of a video whose decoder's process ended by itself."""
 
-@dataclass(frozen=True, slots=True)
-class VideoFrame:
-    """One frame.
-
-    Attributes:
-        time_ms: Its time after the first frame, in milliseconds.
-        pixels: Its pixels as displayed, perhaps scaled down.
-    """
-
-    time_ms: int
-    pixels: "Pixels"
+MAX_VIDEOS = 50
+"""How many videos a process decodes, so that what a decoder leaks doesn't add up."""
 
 
 class VideoDecoder:
     """Opens videos. Its processes are killed if they exceed a deadline or their memory.
+
+    A process decodes one video at a time. One that has decoded a whole video waits for another;
+    after an error, damage or an early end, and if another one waits already, it is killed.
 
     Args:
         max_px: Maximum number of pixels of a frame.
@@ -60,25 +52,27 @@ class VideoDecoder:
         self._max_memory_bytes = max_memory_bytes
         self._lock = Lock()
         self._supervisor: ProcessSupervisor[ChildProcess] | None = None
+        self._idle: tuple[ChildProcess, int] | None = None
         self._is_closed = False
 
-    def open(self, path: Path, sampling: VideoSampling) -> "VideoReader":
-        """Start to decode a file. The caller closes the reader.
+    def open(self, file: IO[bytes], sampling: VideoSampling) -> "VideoReader":
+        """Start to decode a file, which needs no name. The caller closes the reader.
 
         Raises:
             RetriableError: No process can be started, or the worker stops.
             InvalidImageError: The video can't be decoded.
         """
         supervisor = self._started()
-        reader = VideoReader(supervisor.spawn(), supervisor, self._timeout_seconds)
-        try:
-            reader.start(
-                {"path": str(path), "sampling": sampling.model_dump(), "max_px": self._max_px}
-            )
-        except BaseException:
-            reader.close()
-            raise
-        return reader
+        wanted = {"sampling": sampling.model_dump(), "max_px": self._max_px}
+        with self._lock:
+            idle, self._idle = self._idle, None
+        if idle is not None:
+            try:
+                return self._start(*idle, file, wanted)
+            except InvalidImageError as error:
+                if error.code != CRASHED:  # perhaps it ended while it waited
+                    raise
+        return self._start(supervisor.spawn(), 0, file, wanted)
 
     def close(self) -> None:
         """Kill all processes. Their readers raise ``RetriableError``."""
@@ -86,6 +80,27 @@ class VideoDecoder:
             self._is_closed = True
         if self._supervisor is not None:
             self._supervisor.close()
+
+    def _start(
+        self, process: ChildProcess, videos: int, file: IO[bytes], wanted: JsonMessage
+    ) -> "VideoReader":
+        """Give a file to a process that has decoded so many videos."""
+        keep = partial(self._keep, process, videos + 1)
+        reader = VideoReader(process, self._started(), self._timeout_seconds, keep)
+        try:
+            reader.start(file, wanted)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _keep(self, process: ChildProcess, videos: int) -> bool:
+        """Return whether to keep a process for the next video."""
+        with self._lock:
+            if self._idle is not None or videos >= MAX_VIDEOS:
+                return False
+            self._idle = (process, videos)
+            return True
 
     def _started(self) -> ProcessSupervisor[ChildProcess]:
         """Return the supervisor, started for the first video."""
@@ -111,17 +126,21 @@ class VideoReader:
         process: ChildProcess,
         supervisor: ProcessSupervisor[ChildProcess],
         timeout_seconds: float,
+        keep: Callable[[], bool],
     ) -> None:
         self._process = process
         self._supervisor = supervisor
         self._timeout_seconds = timeout_seconds
+        self._keep = keep
+        self._is_complete = False
         self.facts: dict[str, Any] = {}
         self.is_truncated = False
 
-    def start(self, wanted: JsonMessage) -> None:
+    def start(self, file: IO[bytes], wanted: JsonMessage) -> None:
         """Send the process the file and the sampling, and wait for the video's facts."""
         with self._explaining():
             self._process.send(wanted)
+            self._process.send_file(file)
             self.facts = self._receive()["facts"]
 
     def read(self) -> VideoFrame | None:
@@ -135,17 +154,19 @@ class VideoReader:
             message = self._receive()
             if "is_truncated" in message:
                 self.is_truncated = message["is_truncated"]
+                self._is_complete = not self.is_truncated
                 return None
             import numpy as np
 
             height, width, _ = shape = tuple(message["shape"])
             data = self._process.receive_frame(height * width * 3)
             pixels = np.frombuffer(data, dtype=np.uint8).reshape(shape)
-            return VideoFrame(message["time_ms"], pixels)
+            return VideoFrame(message["time_ms"], pixels, message["is_after_cut"])
 
     def close(self) -> None:
-        """End the process."""
-        self._supervisor.end(self._process)
+        """End the process, or keep it for another video."""
+        if not (self._is_complete and self._keep()):
+            self._supervisor.end(self._process)
 
     def _receive(self) -> JsonMessage:
         message = self._process.receive()
@@ -173,6 +194,6 @@ class VideoReader:
                 raise RetriableError(STOPPED) from error
             raise InvalidImageError(
                 f"decoding ended with the decoder's process: {process.explain()}; {REMEDY}",
-                code="decoder_crashed",
+                code=CRASHED,
                 retryable=True,
             ) from error

@@ -19,6 +19,12 @@ class ObjectTracker:
     """Numbers the objects of one video, from 0 in the order of their appearance."""
 
     def __init__(self) -> None:
+        self._first = self._next = 0
+        self.cut()
+
+    def cut(self) -> None:
+        """Forget all objects, because the next frame is of another scene."""
+        self._first = self._next
         self._tracker = Tracker(
             "iou",
             MAX_DISTANCE,
@@ -46,5 +52,7 @@ class ObjectTracker:
         for tracked in self._tracker.update(points or None):
             # An object that this frame misses keeps the detection of an earlier one.
             if tracked.last_detection.age == tracked.age and tracked.id is not None:
-                numbers[tracked.last_detection.data] = tracked.id - 1
+                number = self._first + tracked.id - 1
+                numbers[tracked.last_detection.data] = number
+                self._next = max(self._next, number + 1)
         return numbers

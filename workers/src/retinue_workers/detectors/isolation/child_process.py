@@ -5,8 +5,9 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.reduction import send_handle
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 from retinue_workers.detectors.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation import child
@@ -62,6 +63,10 @@ class ChildProcess:
     def send_frame(self, frame: "bytes | memoryview") -> None:
         """Send raw bytes."""
         self._connection.send_bytes(frame)
+
+    def send_file(self, file: IO[bytes]) -> None:
+        """Send an open file, which needs no name."""
+        send_handle(self._connection, file.fileno(), self.process_id or 0)
 
     def receive(self) -> JsonMessage:
         """Wait for a message."""
