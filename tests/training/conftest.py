@@ -3,6 +3,7 @@
 import io
 import uuid
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from retinue_cli.app import retinue
 from retinue_cli.local import AwsEndpoint
 from retinue_cli.training.service import CustomLabels
 from retinue_rekognition_emulator import Endpoint, StoredObject
+
+SIDE = 128
+"""Side of a tile, in pixels."""
+
+
+def tile(texture: str, number: int) -> Image.Image:
+    """Return one of 16 parts of a photograph, which don't overlap."""
+    path = Path(str(resources.files("skimage"))) / "data" / f"{texture}.png"
+    left, top = number % 4 * SIDE, number // 4 * SIDE
+    with Image.open(path) as photograph:
+        return photograph.convert("RGB").crop((left, top, left + SIDE, top + SIDE))
 
 
 class Clock:

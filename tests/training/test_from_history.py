@@ -1,5 +1,6 @@
 """Training data out of the history: what detectors found, and what people said instead."""
 
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from retinue_cli.training.data import TrainingImage, split
 from retinue_history import ConnectionPool
 from retinue_rekognition_emulator import Endpoint
 from retinue_sdk import ImageReference
-from training.conftest import picture
+from training.conftest import SIDE, picture, tile
 
 Cli = Callable[..., Result]
 LEFT = (0.1, 0.1, 0.4, 0.4)
@@ -124,6 +125,50 @@ def test_training_learns_from_truths_that_teach_nothing_wrong(
     fewer = {one.key for one in split([one for one in images(said) if one.key != "3.jpg"])[1]}
     assert fewer == tested - {"3.jpg"}, "an image stays on its side"
     assert 0 < len(tested) < len(said)
+
+
+def test_corrections_and_rejections_since_the_last_version_are_learned_here(
+    cli: Cli, bucket: tuple[Any, str], seed: Seed, history: str
+) -> None:
+    s3, name = bucket
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    stored = {}
+    for texture in ("brick", "grass"):
+        for number in range(7):
+            key = f"{texture}{number}.png"
+            file = io.BytesIO()
+            tile(texture, number).save(file, "PNG")
+            put = s3.put_object(Bucket=name, Key=key, Body=file.getvalue())
+            stored[key] = seed.image(key, size_px=(SIDE, SIDE), version=put["VersionId"])
+            seed.run(stored[key], (texture, 0.8))
+
+    def decide(key: str, **truth: Any) -> None:
+        whole = {"exhaustive": True, "made_by": "people", "items": []} | truth
+        with psycopg.connect(history, autocommit=True) as connection:
+            arguments = [stored[key].image_id, json.dumps(whole)]
+            connection.execute("SELECT save_truth(%s, 'ground-truth', 'review', %s)", arguments)
+
+    train = ["models", "train", "ground", "--on", "local"]
+    decide("brick0.png", items=[{"kind": "label", "label": "grass"}])
+    source = ["--from", "history:objects", "--corrections", "ground-truth"]
+    assert "1 image of ground-truth" in cli(*train, *source).stdout
+    decide("grass1.png")  # shows none of the labels
+    labels = [{"kind": "label", "label": "brick"}, {"kind": "label", "label": "grass"}]
+    rejected = [{**one, "present": False} for one in labels]
+    decide("grass2.png", exhaustive=False, items=rejected)
+    decide("grass3.png", exhaustive=False, items=rejected[:1])  # says too little
+    said = cli(*train).stdout
+    assert "1 × image in which not everything is marked" in said
+    assert "since ground/1: 0 new, 1 removed, 2 annotated otherwise; 2 of them show none" in said
+    card = json.loads(Path("models/ground/2/card.json").read_text("utf-8"))
+    shown = {
+        one["name"].rpartition("/")[2]: [thing["label"] for thing in one["things"]]
+        for one in card["data"]["images"]
+    }
+    assert shown["brick0.png"] == ["grass"]
+    assert shown["brick1.png"] == ["brick"]
+    assert shown["grass1.png"] == shown["grass2.png"] == []
+    assert "grass3.png" not in shown
 
 
 def images(keys: Iterable[str]) -> list[TrainingImage]:

@@ -1,9 +1,10 @@
 """Training on this machine, from the command line: textures are photographs cut into tiles."""
 
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,10 @@ import click.testing
 import pytest
 from PIL import Image
 from retinue_cli.app import retinue
-from retinue_cli.training.local.versions import Versions
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
+from training.conftest import SIDE, tile
 
 TEXTURES = ("brick", "grass", "gravel")
-SIDE = 128
 
 Run = Callable[..., click.testing.Result]
 
@@ -36,14 +36,6 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     return invoke
 
 
-def tile(texture: str, number: int) -> Image.Image:
-    """Return one of 16 parts of a photograph, which don't overlap."""
-    path = Path(str(resources.files("skimage"))) / "data" / f"{texture}.png"
-    left, top = number % 4 * SIDE, number // 4 * SIDE
-    with Image.open(path) as photograph:
-        return photograph.convert("RGB").crop((left, top, left + SIDE, top + SIDE))
-
-
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Return a folder with eight tiles of each texture."""
@@ -55,10 +47,14 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_from_a_folder_to_labels_of_unseen_photographs(run: Run, photos: Path) -> None:
-    train = ["models", "train", "ground", "--on", "local"]
-    said = run(*train, "--from", photos).output
-    assert "ground: " in said
+def test_the_commands_of_the_page_work(run: Run, photos: Path) -> None:
+    page = Path(__file__).parents[2] / "docs/train.md"
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
+    check, train, detect, again, promote = lines
+
+    assert "nothing was trained" in run(*check).stdout
+    said = run(*train).stdout
     assert "3 labels" in said
     folder = Path("models/ground/1")
     card = json.loads((folder / "card.json").read_text("utf-8"))
@@ -79,18 +75,18 @@ def test_from_a_folder_to_labels_of_unseen_photographs(run: Run, photos: Path) -
     assert list((folder / "samples").glob("hit-*.jpg"))
 
     tile("grass", 12).save("unseen.jpg")
-    options = json.dumps({"model": str(folder / "model.onnx")})
-    look = json.loads(
-        run("detect", "onnx-labels", "unseen.jpg", "--options", options, "--json").stdout
-    )
-    [picture] = look if isinstance(look, list) else look["pictures"]
-    assert [one["label"] for one in picture["detections"]] == ["grass"]
+    [look] = json.loads(run(*detect, "--json").stdout)
+    assert [one["label"] for one in look["detections"]] == ["grass"]
     detector = OnnxLabelDetector(OnnxLabelOptions(model=folder / "model.onnx"))
     assert detector.model_version == f"ground-1-{card['sha256'][:12]}"
 
-    # The same data again is the same version.
-    assert "ground/1 was trained from the same data" in run(*train).output
-    assert [one.number for one in Versions(Path("models"), "ground").all()] == [1]
+    # The same data again is the same version; more data is the next one.
+    assert "ground/1 was trained from the same data" in run(*again).stdout
+    tile("gravel", 12).save(photos / "gravel" / "12.jpg", quality=92)
+    assert "images since ground/1: 1 new, 0 removed, " in run(*again).stdout
+    Path("pool.env").write_text(f"MODEL=/srv/{folder}/model.onnx\n", "utf-8")
+    run(*promote, "--force", "a test")
+    assert Path("pool.env").read_text("utf-8") == "MODEL=/srv/models/ground/2/model.onnx\n"
 
 
 def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:

@@ -118,9 +118,9 @@ def train(
         last = finished[-1]
         since = card.changes(last.card["data"], facts)
         say(
-            f"since {last.name}: {since['new']:,} images are new, {since['gone']:,} are gone, "
-            f"{since['changed']:,} have other annotations; {since['negative']:,} of the new and "
-            "changed ones show none of the labels"
+            f"images since {last.name}: {since['new']:,} new, {since['gone']:,} removed, "
+            f"{since['changed']:,} annotated otherwise; {since['negative']:,} of them show none "
+            "of the labels"
         )
     for version in finished:
         if version.card["identity"] == identity and version.card["stopped"] != "interrupted":
@@ -160,7 +160,7 @@ def _stop_on_ctrl_c(say: Say) -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        say("stopping; the best model so far is kept")
+        say("stopping; Ctrl-C again ends the command immediately")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
