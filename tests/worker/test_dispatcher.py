@@ -585,6 +585,24 @@ async def test_the_size_of_what_was_decoded_is_recorded() -> None:
         assert rig.codes() == ["succeeded", "unsupported_format"]
 
 
+@pytest.mark.parametrize(("wait_ms", "sizes"), [(60_000, [3, 1]), (1, [2, 1, 1])])
+async def test_images_wait_for_a_full_batch_as_long_as_the_detector_wants(
+    wait_ms: float, sizes: list[int]
+) -> None:
+    detector = Scripted(max_batch_size=3, max_wait_ms=wait_ms)
+    async with dispatching(detector) as rig:
+        await rig.begin(rig.upload("1.jpg"), rig.upload("2.jpg"))
+        await settle()
+        if wait_ms == 1:
+            await until(lambda: len(detector.notes.batches) == 1)
+        assert [len(batch) for batch in detector.notes.batches] == sizes[: wait_ms == 1]
+        await rig.begin(rig.upload("3.jpg"))
+        await until(lambda: len(rig.history.runs) == 3)
+        rig.runners[0]._wait_seconds = 0.0
+        await rig.handle(rig.upload("4.jpg"))
+        assert [len(batch) for batch in detector.notes.batches] == sizes
+
+
 class Preparing(Scripted):
     """Answers on which threads an image was prepared."""
 

@@ -7,22 +7,21 @@ from typing import Any
 
 import pytest
 from retinue_onnx import parallelism as module
-from retinue_onnx import session
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
-from retinue_onnx.parallelism import Parallelism, parallelism
+from retinue_onnx.parallelism import CPU, Parallelism, parallelism
 from retinue_sdk import Findings, Image
 
 
 @pytest.mark.parametrize(
     ("cores", "options", "divided"),
     [
-        (1, {}, Parallelism(1, 1, 1)),
-        (2, {}, Parallelism(2, 1, 1)),
-        (64, {}, Parallelism(8, 1, 8)),
-        (8, {"max_concurrency": 1}, Parallelism(1, 1, 8)),
-        (8, {"max_concurrency": 3}, Parallelism(3, 1, 2)),
-        (2, {"max_concurrency": 5}, Parallelism(5, 1, 1)),
-        (4, {"threads": 3, "max_batch_size": 6}, Parallelism(4, 6, 3)),
+        (1, {}, Parallelism(1, 1, 1, 0.0, CPU)),
+        (2, {}, Parallelism(2, 1, 1, 0.0, CPU)),
+        (64, {}, Parallelism(8, 1, 8, 0.0, CPU)),
+        (8, {"max_concurrency": 1}, Parallelism(1, 1, 8, 0.0, CPU)),
+        (8, {"max_concurrency": 3}, Parallelism(3, 1, 2, 0.0, CPU)),
+        (2, {"max_concurrency": 5}, Parallelism(5, 1, 1, 0.0, CPU)),
+        (4, {"threads": 3, "max_batch_size": 6}, Parallelism(4, 6, 3, 0.0, CPU)),
     ],
 )
 def test_a_cpu_looks_at_an_image_on_each_core(
@@ -30,20 +29,6 @@ def test_a_cpu_looks_at_an_image_on_each_core(
 ) -> None:
     monkeypatch.setattr(module, "usable_cores", lambda: cores)
     assert parallelism(ObjectOptions(providers=("CPUExecutionProvider",), **options)) == divided
-
-
-@pytest.mark.parametrize(
-    ("options", "divided"),
-    [
-        ({}, Parallelism(1, 8, 0)),
-        ({"max_concurrency": 2, "max_batch_size": 32, "threads": 4}, Parallelism(2, 32, 4)),
-    ],
-)
-def test_a_gpu_is_given_batches(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], divided: Parallelism
-) -> None:
-    monkeypatch.setattr(session, "usable_providers", list)  # as if all were installed
-    assert parallelism(ObjectOptions(**options)) == divided
 
 
 def test_calls_at_the_same_time_find_what_one_finds(photograph_path: Callable[[str], Path]) -> None:

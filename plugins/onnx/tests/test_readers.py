@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 from PIL import Image as PillowImage
+from retinue_onnx import fused as fused_module
+from retinue_onnx import suppression
 from retinue_onnx.class_names import coco_id_names, coco_names
+from retinue_onnx.fused import fused, read_rows
 from retinue_onnx.objects import LayoutName, ObjectDetector, ObjectOptions
+from retinue_onnx.parallelism import CPU
 from retinue_onnx.readers.reader import Probe
 from retinue_onnx.recognition import READERS, chosen_reader
+from retinue_onnx.session import OnnxSession
 from retinue_sdk import ConfigurationError, Findings, Image
 
 UserModel = Callable[..., Path]
@@ -164,6 +170,56 @@ def test_every_format_has_its_familys_preprocessing(picture: Image, name: str) -
     assert seen == pytest.approx(PREPARED[name], abs=1e-3)
 
 
+FUSED = ("nanodet", "yolox", "yolox-decoded", "yolov6", "yolov5", "ultralytics", "detr",
+         "rt-detr-logits", "deformable-detr", "rf-detr")  # fmt: skip
+"""Formats that are decoded in the network. The others are small, or change their size."""
+
+
+def crowded(outputs: Outputs) -> Outputs:
+    """Add noise: logits of which a sixth are above zero, and other numbers from 0 to 1."""
+    random = np.random.default_rng(7)
+    return {
+        name: random.normal(-1, 3, array.shape).astype(np.float32)
+        if name in ("logits", "labels")
+        else (array + random.random(array.shape)).astype(np.float32)
+        for name, array in outputs.items()
+    }
+
+
+@pytest.mark.parametrize("limit", [1_000, 7])
+@pytest.mark.parametrize("name", FUSED)
+def test_a_head_in_the_network_finds_what_numpy_finds(
+    monkeypatch: pytest.MonkeyPatch, user_model: UserModel, name: str, limit: int
+) -> None:
+    """Boxes agree to 1e-3 pixels of 64, which is float32's precision after e to the power of 8."""
+    monkeypatch.setattr(fused_module, "MAX_ROWS", limit)
+    if name == "nanodet":
+        outputs, network, options = {"output": zeros(1, 84, 3 + 32)}, {}, {}
+    else:
+        outputs, _, network, options = CASES[name]
+    path = user_model(crowded(outputs), **network)
+    detector = ObjectDetector(ObjectOptions(model=path, labels=LABELS, **options))
+    detector.start()
+    session, layout = OnnxSession(path.read_bytes(), providers=[CPU]), detector._recognised
+    answers = session.probe(height=64, width=64)
+    model = fused(
+        path.read_bytes(), session, layout.preprocessing,
+        reader=layout.reader, shapes=[answer.shape for answer in answers],
+    )  # fmt: skip
+    runtime = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    canvases = np.zeros((1, 64, 64, 3), np.uint8)
+    rows, sums = runtime.run(None, {fused_module.CANVASES: canvases})
+    assert rows.shape[1:] == (min(limit, rows.shape[1]), 6)
+    assert np.isfinite(sums).all()
+    monkeypatch.setattr(suppression, "MAX_CANDIDATES", limit)
+    expected = layout.reader.read_one(answers, 0, 0.4).best_first(limit)
+    found = read_rows(rows[0], 0.4, layout.reader.MAX_IOU)
+    assert len(expected) >= 2
+    assert found.classes.tolist() == expected.classes.tolist()
+    assert found.scores == pytest.approx(expected.scores, abs=1e-6)
+    assert found.boxes == pytest.approx(expected.boxes, rel=1e-5, abs=1e-3)
+
+
 def test_the_preprocessing_can_be_set(user_model: UserModel, picture: Image) -> None:
     path = user_model(CASES["yolov5"][0])
     for options, expected in [
@@ -174,7 +230,7 @@ def test_the_preprocessing_can_be_set(user_model: UserModel, picture: Image) -> 
         detector.start()
         layout = detector._recognised
         canvas, _ = layout.place(picture)
-        (prepared,) = layout.normalise(canvas[None])
+        (prepared,) = layout.preprocessing.normalise(canvas[None])
         assert (prepared[0, 32, 32], prepared[2, 32, 32]) == pytest.approx(expected, abs=1e-6)
 
 

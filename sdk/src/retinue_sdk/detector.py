@@ -50,9 +50,10 @@ class Capabilities:
 
     Attributes:
         input: The form of an image that the detector uses.
-        max_batch_size: Maximum number of images in one call of ``detect``; 1 or more. The worker
-            sends the images that are ready and never waits to fill a batch. An ``AsyncDetector``
-            always gets one image.
+        max_batch_size: Maximum number of images in one call of ``detect``; 1 or more. An
+            ``AsyncDetector`` always gets one image.
+        max_wait_ms: How long an image waits for a full batch, in milliseconds, 0 or more. With 0,
+            the worker sends the images that are ready.
         max_concurrency: Maximum number of concurrent calls of ``detect``; 1 or more. Each
             call of a ``Detector`` runs on a thread of its own, so use more than 1 only if
             ``detect`` is thread-safe. The calls of an ``AsyncDetector`` are coroutines, and
@@ -70,6 +71,7 @@ class Capabilities:
             All workers with the same history share it, and so do all detectors with the same
             ``job_group``.
         job_group: The name under which jobs are counted.
+        device: What the detector computes on, for ``retinue plugins`` and the metrics.
 
     Raises:
         ValueError: A value is outside its range.
@@ -84,12 +86,16 @@ class Capabilities:
     quotas: Mapping[str, float] = field(default_factory=dict)
     max_jobs: int = 1
     job_group: str = ""
+    max_wait_ms: float = 0.0
+    device: str = ""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for values with which the detector could never be called."""
         for name in ("max_batch_size", "max_concurrency", "max_jobs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
+        if not 0 <= self.max_wait_ms < math.inf:
+            raise ValueError(f"max_wait_ms must be 0 or more, not {self.max_wait_ms}")
         if self.requests_per_second is not None and not self.requests_per_second > 0:
             raise ValueError(f"requests_per_second must be above 0, not {self.requests_per_second}")
         if not self.usd_per_unit.is_finite() or self.usd_per_unit < 0:
@@ -117,6 +123,7 @@ class CommonDetector(ABC, Generic[OptionsT]):
     options_model: ClassVar[type[DetectorOptions]] = DetectorOptions
     local_service: ClassVar[LocalService | None] = None
     _rate_limiter: RateLimiter | None = None
+    _stage_observer: Callable[[str, float], None] | None = None
 
     def __init__(self, options: OptionsT) -> None:
         """Keep the options. Load models in ``start``, not here."""
@@ -217,6 +224,22 @@ class CommonDetector(ABC, Generic[OptionsT]):
             ValueError: On entry, if the capabilities do not name the quota.
         """
         return RateLimited(self.rate_limiter, quota)
+
+    def observe_stages(self, observer: Callable[[str, float], None]) -> None:
+        """Call ``observer`` with the stages that the detector reports, for the worker."""
+        self._stage_observer = observer
+
+    def on_stage(self, stage: str, seconds: float) -> None:
+        """Report the duration of a part of the work, for the metric ``retinue_stage_seconds``.
+
+        Call it on any thread, for example with ``copy``, ``compute`` and ``post`` of a batch.
+
+        Args:
+            stage: One of a few words.
+            seconds: How long it took.
+        """
+        if self._stage_observer is not None:
+            self._stage_observer(stage, seconds)
 
     def describe(self) -> Mapping[str, Json]:
         """Return facts about the started model, for `retinue models verify`.

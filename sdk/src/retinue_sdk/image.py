@@ -1,6 +1,7 @@
 """The image that detectors receive."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,9 +35,11 @@ class Image:
 
     Attributes:
         has_file: Whether it has bytes. Frames of videos have only pixels.
+        decode_seconds: How long its pixels were decoded, in seconds.
     """
 
     has_file: bool = True
+    decode_seconds: float = 0.0
 
     def __init__(
         self,
@@ -228,7 +231,10 @@ class Image:
             return self._pixels
         from retinue_sdk.decode import decode, is_truncated
 
+        self._read()
+        began = time.perf_counter()
         pixels = self._explained(decode if shrink == 1 else partial(decode, shrink=shrink))
+        self.decode_seconds += time.perf_counter() - began
         self._is_truncated = is_truncated(self._read())
         if shrink == 1:
             self._pixels = pixels

@@ -40,7 +40,7 @@ from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.hosted_models.controllers import ModelControllers
 from retinue_workers.intake.inbox import Inbox
-from retinue_workers.intake.prefetch import Prefetch
+from retinue_workers.intake.prefetch import Prefetch, StageObserver
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import Queue
 from retinue_workers.jobs.runner import JobRunner
@@ -196,6 +196,7 @@ class Worker:
                 prefetch=self._prefetch,
                 filters=filters,
                 video=settings.video.get(detector.name),
+                on_stage=self._observe_stages(detector),
             )
             for detector in detectors
             if not isinstance(detector, JobDetector)
@@ -424,6 +425,14 @@ class Worker:
         )
         self._isolated.append(isolated)
         return isolated
+
+    def _observe_stages(self, detector: AnyDetector) -> StageObserver:
+        """Let a detector report its stages to the metrics. Return their observer."""
+        with startup_errors(detector.name):
+            self.metrics.uses(detector.name, detector.capabilities)
+        observer = partial(self.metrics.stage, detector.name)
+        detector.observe_stages(observer)
+        return observer
 
     def _video_frames(self, attempts: Attempts) -> "VideoFrames":
         settings = self._settings

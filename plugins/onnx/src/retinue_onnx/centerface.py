@@ -7,14 +7,15 @@ the box (https://arxiv.org/abs/1911.03599).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Candidates, Floats
-from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement, letterboxed
-from retinue_onnx.session import Array, Batch
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.session import Array
 from retinue_onnx.suppression import suppressed
 
 STRIDE_PX = 4
@@ -46,6 +47,8 @@ class CenterFace:
     height: int | None = None
     width: int | None = None
 
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("letterbox", "0-255")
+
     @property
     def name(self) -> str:
         """Return the name for the raw response."""
@@ -65,10 +68,6 @@ class CenterFace:
             height=self.height or height * MULTIPLE_PX,
             width=self.width or width * MULTIPLE_PX,
         )
-
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return red first, 0 to 255, unchanged."""
-        return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), dtype=np.float32)
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
         """Decode cells whose likelihood reaches the threshold, and suppress overlapping boxes."""

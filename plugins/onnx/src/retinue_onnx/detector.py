@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from retinue_sdk import (
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from retinue_onnx.layout import Network
     from retinue_onnx.letterbox import Placement
+    from retinue_onnx.recognition import ObjectLayout
+    from retinue_onnx.running import Running
     from retinue_onnx.session import OnnxSession
 
 logger = logging.getLogger(__name__)
@@ -57,10 +60,21 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[FoundT]):
-    """A loaded network with its layout."""
+    """A loaded network.
 
-    session: "OnnxSession"
+    Attributes:
+        layout: Its layout.
+        running: Runs it.
+        provider: The execution provider.
+        batch: Number of images that the network requires; ``None`` for any.
+        description: Its inputs and outputs.
+    """
+
     layout: "Network[FoundT]"
+    running: "Running[FoundT]"
+    provider: str
+    batch: int | None
+    description: Mapping[str, Json]
 
 
 class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
@@ -93,6 +107,8 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
             input=Input.PIXELS,
             max_batch_size=self._parallelism.images,
             max_concurrency=self._parallelism.calls,
+            max_wait_ms=self._parallelism.wait_ms,
+            device=self._parallelism.provider,
         )
 
     @cached_property
@@ -103,6 +119,11 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
     def _least(self) -> float:
         """Return the minimum confidence of the reader's findings."""
         return self.options.threshold
+
+    @property
+    def _objects(self) -> "ObjectLayout | None":
+        """Return the layout of a detector of objects, after ``_layout``."""
+        return None
 
     @property
     def _axes(self) -> Axes | None:
@@ -118,8 +139,8 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         """Return the network's inputs, outputs and layout."""
         if self._loaded is None:
             return {}
-        session, layout = self._loaded.session, self._loaded.layout
-        return {**session.describe(), "provider": session.provider, "layout": layout.name}
+        loaded = self._loaded
+        return {**loaded.description, "provider": loaded.provider, "layout": loaded.layout.name}
 
     def model_fingerprint(self) -> str:
         """Return the SHA-256 of the model file."""
@@ -131,23 +152,85 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         Raises:
             ConfigurationError: The model or an execution provider can't be used.
         """
-        from retinue_onnx.session import OnnxSession
+        from retinue_onnx.session import usable_providers
 
-        session = OnnxSession(
-            self._file.read(),
-            providers=self.options.providers,
-            threads=self._parallelism.threads,
-            axes=self._axes,
-        )
-        if (session.batch or 1) > self._parallelism.images:
+        model = self._file.read()
+        self._loaded = self._fused(model) if self._is_fused else self._unfused(model)
+        loaded = self._loaded
+        if (loaded.batch or 1) > self._parallelism.images:
             logger.warning(
                 "%s: the model needs batches of %d images and gets at most %d: set the option "
                 "max_batch_size to %d",
-                *(self.name, session.batch, self._parallelism.images, session.batch),
+                *(self.name, loaded.batch, self._parallelism.images, loaded.batch),
             )
-        self._loaded = Loaded(session, self._layout(session))
-        layout, provider = self._loaded.layout.name, session.provider
-        logger.info("%s runs %s (%s) on %s", self.name, self._file.version, layout, provider)
+        names = self._file.version, loaded.layout.name, loaded.provider
+        logger.info("%s runs %s (%s) on %s", self.name, *names)
+        wanted = self.options.providers[0]
+        if loaded.provider != wanted and wanted in usable_providers(self.options.providers):
+            logger.warning("%s: there is no device for %s", self.name, wanted)
+
+    @property
+    def _is_fused(self) -> bool:
+        if self.options.fused is None:
+            return self._parallelism.is_accelerator and find_spec("onnx") is not None
+        return self.options.fused
+
+    def _unfused(self, model: bytes) -> Loaded[FoundT]:
+        from retinue_onnx.running import OnCpu
+        from retinue_onnx.session import OnnxSession
+
+        session = OnnxSession(
+            model,
+            providers=self.options.providers,
+            threads=self._parallelism.threads,
+            provider_options=self.options.provider_options,
+            axes=self._axes,
+        )
+        layout = self._layout(session)
+        running = OnCpu(session, layout)
+        return Loaded(layout, running, session.provider, session.batch, session.describe())
+
+    def _fused(self, model: bytes) -> Loaded[FoundT]:
+        from retinue_onnx.accelerator import Accelerator
+        from retinue_onnx.fused import ROWS, fused
+        from retinue_onnx.parallelism import CPU
+        from retinue_onnx.running import OnAccelerator
+        from retinue_onnx.session import OnnxSession, new_session
+
+        # It is inspected on the CPU, so that the accelerator has it once.
+        inspected = OnnxSession(model, providers=[CPU], axes=self._axes)
+        layout = self._layout(inspected)
+        if not inspected.has_batch:
+            return self._unfused(model)
+        objects = self._objects
+        session = new_session(
+            fused(
+                model,
+                inspected,
+                layout.preprocessing,
+                reader=objects.reader if objects else None,
+                shapes=objects.shapes if objects else (),
+            ),
+            providers=self.options.providers,
+            threads=self._parallelism.threads,
+            provider_options=self.options.provider_options,
+        )
+        provider = session.get_providers()[0]
+        its_options = (self.options.provider_options or {}).get(provider, {})
+        accelerator = Accelerator(
+            session,
+            provider=provider,
+            max_images=self._parallelism.images,
+            batch=inspected.batch,
+            device_id=int(its_options.get("device_id", "0")),
+        )
+        running = OnAccelerator(
+            accelerator,
+            layout,
+            has_rows=session.get_outputs()[0].name == ROWS,
+            max_iou=objects.reader.MAX_IOU if objects else None,
+        )
+        return Loaded(layout, running, provider, inspected.batch, inspected.describe())
 
     def close(self) -> None:
         """Release the network and its memory."""
@@ -169,7 +252,7 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
                 results[index] = error
             else:
                 batches[placed.canvas.shape][index] = placed
-        most = loaded.session.batch or self._parallelism.images
+        most = loaded.batch or self._parallelism.images
         for batch in batches.values():
             placed_images = list(batch.items())
             for first in range(0, len(placed_images), most):
@@ -184,7 +267,8 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
     def _look(self, loaded: Loaded[FoundT], batch: Mapping[int, Placed]) -> dict[int, Result]:
         """Return findings by index in the batch, for images with equal canvases."""
         try:
-            found = self._run(loaded, list(batch.values()))
+            canvases = [placed.canvas for placed in batch.values()]
+            found = loaded.running.find(canvases, self._least, self.on_stage)
         except NotANumberError as error:
             if len(batch) > 1:  # find the image that causes the error
                 singles = (self._look(loaded, {index: one}) for index, one in batch.items())
@@ -195,22 +279,12 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
             for (index, placed), of_one in zip(batch.items(), found, strict=True)
         }
 
-    def _run(self, loaded: Loaded[FoundT], batch: Sequence[Placed]) -> list[FoundT]:
-        import numpy as np
-
-        canvases = np.stack([placed.canvas for placed in batch])
-        missing = (loaded.session.batch or len(batch)) - len(batch)
-        if missing:
-            canvases = np.concatenate([canvases, np.repeat(canvases[:1], missing, axis=0)])
-        outputs = loaded.session.run(loaded.layout.normalise(canvases))
-        return loaded.layout.read(outputs, len(batch), self._least)
-
     def _findings(self, loaded: Loaded[FoundT], placed: Placed, found: FoundT) -> Findings:
         height, width = placed.canvas.shape[:2]
         return Findings(
             detections=tuple(self._detections(found, placed.placement)),
             raw_response={
-                "provider": loaded.session.provider,
+                "provider": loaded.provider,
                 "layout": loaded.layout.name,
                 "input": [height, width],
             },

@@ -8,14 +8,14 @@ sample images, letterboxing gave more correct and fewer false labels than croppi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
 from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Floats
-from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement, letterboxed
-from retinue_onnx.session import Array, Batch
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.session import Array
 
 SIDE_PX = 224
 MEAN = 127
@@ -38,6 +38,10 @@ class Classification:
 class EfficientNet:
     """EfficientNet-lite0 with ImageNet's classes."""
 
+    preprocessing: ClassVar[Preprocessing] = Preprocessing(
+        "letterbox", MEAN, "rgb", (MEAN,) * 3, (DEVIATION,) * 3
+    )
+
     @property
     def name(self) -> str:
         """Return the name for the raw response."""
@@ -46,11 +50,6 @@ class EfficientNet:
     def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Letterbox on grey, which is 0 after normalisation."""
         return letterboxed(image, height=SIDE_PX, width=SIDE_PX, fill=MEAN)
-
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return red first, about -1 to 1."""
-        scaled = (canvases.transpose(0, 3, 1, 2).astype(np.float32) - MEAN) / DEVIATION
-        return np.ascontiguousarray(scaled)
 
     def read(
         self,

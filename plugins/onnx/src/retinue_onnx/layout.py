@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.letterbox import Placement
-from retinue_onnx.session import Array, Batch
-
-Canvases = npt.NDArray[np.uint8]
-"""Images of one size: shape (N, height, width, 3), dtype uint8, RGB."""
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.session import Array
 
 FoundT = TypeVar("FoundT")
 """The findings of a network in one image."""
@@ -35,8 +31,9 @@ class Network(Protocol[FoundT]):
             DetectorError: It can't be decoded.
         """
 
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return the network's input, shape (N, 3, height, width), float32."""
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Return the normalisation of canvases."""
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[FoundT]:
         """Return the network's findings in each image.

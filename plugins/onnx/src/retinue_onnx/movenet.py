@@ -8,14 +8,15 @@ likelihood that it is in this cell. The rules are those of the original's postpr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Candidates, Floats
-from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement, letterboxed
-from retinue_onnx.session import Array, Batch
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.session import Array
 
 STRIDE_PX = 4
 MULTIPLE_PX = 32
@@ -59,6 +60,8 @@ class MoveNet:
 
     max_side_px: int
 
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("letterbox", "0-255")
+
     @property
     def name(self) -> str:
         """Return the name for the raw response."""
@@ -70,10 +73,6 @@ class MoveNet:
         scale = self.max_side_px / max(size_px)
         width, height = (-(-max(round(s * scale), 1) // MULTIPLE_PX) for s in size_px)
         return letterboxed(image, height=height * MULTIPLE_PX, width=width * MULTIPLE_PX)
-
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return red first, 0 to 255: the network has the normalisation."""
-        return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), dtype=np.float32)
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[People]:
         """Decode the most likely centres."""

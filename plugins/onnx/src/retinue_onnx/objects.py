@@ -133,6 +133,10 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         }
 
     @property
+    def _objects(self) -> "ObjectLayout":
+        return self._recognised
+
+    @property
     def _axes(self) -> Axes | None:
         return self.options.axes
 

@@ -8,25 +8,28 @@ after resizing, as upstream does.
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image as PillowImage
 from retinue_sdk import Image, Pixels
 
-from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement, stretched
-from retinue_onnx.session import Array, Batch
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.session import Array
 
 RESIZED_PX = 256
 SIDE_PX = 224
 """The centre of the resized image is the network's input (``classify_nsfw.py``)."""
 
-MEAN = np.array((104, 117, 123), np.float32)
-"""Blue, green and red."""
+MEAN = (123.0, 117.0, 104.0)
+"""Red, green and blue."""
 
 
 class OpenNsfw:
     """Open-NSFW, a thin ResNet-50."""
+
+    preprocessing: ClassVar[Preprocessing] = Preprocessing("stretch", 0, "bgr", MEAN, (1, 1, 1))
 
     @property
     def name(self) -> str:
@@ -41,11 +44,6 @@ class OpenNsfw:
         compressed = np.asarray(PillowImage.open(file))
         edge = (RESIZED_PX - SIDE_PX) // 2
         return compressed[edge : edge + SIDE_PX, edge : edge + SIDE_PX], placement
-
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return blue first, minus the mean."""
-        centred = canvases[..., ::-1].astype(np.float32) - MEAN
-        return np.ascontiguousarray(centred.transpose(0, 3, 1, 2))
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[float | None]:
         """Return the probability that the image is pornographic; ``None`` below the threshold."""

@@ -1,7 +1,8 @@
-"""Divide a machine's cores among the images of a detector."""
+"""Divide a machine's cores, or a GPU, among the images of a detector."""
 
 from dataclasses import dataclass
 
+from retinue_sdk import ConfigurationError
 from retinue_sdk.cores import usable_cores
 
 from retinue_onnx.options import RuntimeOptions
@@ -11,8 +12,14 @@ CPU = "CPUExecutionProvider"
 MAX_CALLS = 8
 """Default maximum number of concurrent calls: as many images as a worker prefetches by default."""
 
-ACCELERATOR_BATCH = 8
+ACCELERATOR_CALLS = 2
+"""Default number of concurrent calls on a GPU: one is prepared and read while another computes."""
+
+ACCELERATOR_BATCH = 64
 """Default maximum batch size on a GPU."""
+
+ACCELERATOR_WAIT_MS = 5.0
+"""Default time on a GPU that an image waits for others: a third of the time of a full batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +30,20 @@ class Parallelism:
         calls: Concurrent calls of the detector.
         images: Maximum number of images in a batch.
         threads: Threads of an operator on the CPU; 0 for one per core.
+        wait_ms: Maximum time that an image waits for a full batch, in milliseconds.
+        provider: The execution provider.
     """
 
     calls: int
     images: int
     threads: int
+    wait_ms: float
+    provider: str
+
+    @property
+    def is_accelerator(self) -> bool:
+        """Return whether the provider isn't the CPU."""
+        return self.provider != CPU
 
 
 def parallelism(options: RuntimeOptions) -> Parallelism:
@@ -35,22 +51,29 @@ def parallelism(options: RuntimeOptions) -> Parallelism:
 
     On a CPU the default is one image per core. Two cores took 23 ms per image with two calls of one
     thread, and 28 ms or more with one call of two threads. Batches save nothing there. A GPU needs
-    batches. ONNX Runtime's installed providers determine the one in use, without a session.
+    batches.
 
     Raises:
-        ConfigurationError: A provider is unknown, or none of them is installed.
+        ConfigurationError: A provider is unknown, or can't be used.
     """
     # Not at the top: every worker that finds this plugin would then import NumPy.
-    from retinue_onnx.session import usable_providers
+    from retinue_onnx.session import session_provider
 
-    if usable_providers(options.providers)[0] != CPU:
-        return Parallelism(
-            options.max_concurrency or 1,
-            options.max_batch_size or ACCELERATOR_BATCH,
-            options.threads,
+    provider = session_provider(options.providers)
+    wanted = options.providers[0]
+    if provider != wanted and "providers" in options.model_fields_set:
+        raise ConfigurationError(
+            f"option providers: {wanted} was asked for, and ONNX Runtime used {provider}; its log "
+            "has the reason, such as a missing driver or library. Leave the option out, or put "
+            f"{provider} first, to accept that"
         )
+    if provider != CPU:
+        calls = options.max_concurrency or ACCELERATOR_CALLS
+        images = options.max_batch_size or ACCELERATOR_BATCH
+        wait_ms = ACCELERATOR_WAIT_MS if options.max_wait_ms is None else options.max_wait_ms
+        return Parallelism(calls, images, options.threads, wait_ms, provider)
     cores = usable_cores()
     calls = options.max_concurrency or min(cores, MAX_CALLS)
-    return Parallelism(
-        calls, options.max_batch_size or 1, options.threads or max(1, cores // calls)
-    )
+    threads = options.threads or max(1, cores // calls)
+    images, wait_ms = options.max_batch_size or 1, options.max_wait_ms or 0.0
+    return Parallelism(calls, images, threads, wait_ms, provider)

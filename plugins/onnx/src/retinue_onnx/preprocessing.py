@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from retinue_sdk import Image, Pixels
 
-from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement, letterboxed, stretched
 from retinue_onnx.options import Channels, PixelValues, Resize
+
+Canvases = npt.NDArray[np.uint8]
+"""Images of one size: shape (N, height, width, 3), dtype uint8, RGB."""
 
 Colour: TypeAlias = tuple[float, float, float]
 """Red, green and blue."""

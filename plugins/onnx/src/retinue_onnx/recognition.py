@@ -7,7 +7,6 @@ from retinue_sdk import ConfigurationError, Image, Pixels
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import Names, coco_id_names, coco_names
-from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement
 from retinue_onnx.options import Channels, PixelValues, Resize
 from retinue_onnx.preprocessing import Preprocessing
@@ -19,7 +18,7 @@ from retinue_onnx.readers.reader import Probe, Reader
 from retinue_onnx.readers.tensorflow import TensorFlow
 from retinue_onnx.readers.torchvision import Torchvision
 from retinue_onnx.readers.yolo import Ultralytics, YoloV5, YoloV6, YoloX, YoloXDecoded
-from retinue_onnx.session import Array, Batch, OnnxSession
+from retinue_onnx.session import Array, OnnxSession
 
 READERS: tuple[type[Reader], ...] = (
     NanoDet,
@@ -86,6 +85,7 @@ class ObjectLayout:
         labels: The labels, in the order of the class ids from ``reader.first_class``.
         height: Height of the canvas, in pixels.
         width: Width of the canvas, in pixels.
+        shapes: The outputs' shapes.
     """
 
     reader: Reader
@@ -93,6 +93,7 @@ class ObjectLayout:
     labels: Names
     height: int
     width: int
+    shapes: Sequence[tuple[int, ...]]
 
     @property
     def name(self) -> str:
@@ -102,10 +103,6 @@ class ObjectLayout:
     def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Letterbox or stretch the image."""
         return self.preprocessing.place(image, height=self.height, width=self.width)
-
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return the network's input."""
-        return self.preprocessing.normalise(canvases)
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
         """Return the candidates of each image."""
@@ -134,6 +131,7 @@ def recognised(session: OnnxSession, choices: Choices) -> ObjectLayout:
         _labels(reader, choices.labels),
         height,
         width,
+        [output.shape for output in outputs],
     )
 
 

@@ -7,15 +7,16 @@ connected region is one segment.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Floats
-from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement, stretched
+from retinue_onnx.preprocessing import Preprocessing
 from retinue_onnx.regions import Mask, regions
-from retinue_onnx.session import Array, Batch
+from retinue_onnx.session import Array
 
 SIDE_PX = 256
 PIXEL_THRESHOLD = 0.5
@@ -41,6 +42,8 @@ class Segment:
 class Selfie:
     """Selfie segmentation."""
 
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "0-1")
+
     @property
     def name(self) -> str:
         """Return the name for the raw response."""
@@ -49,10 +52,6 @@ class Selfie:
     def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Stretch."""
         return stretched(image, height=SIDE_PX, width=SIDE_PX)
-
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return red first, 0 to 1."""
-        return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2).astype(np.float32) / 255)
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[list[Segment]]:
         """Return the connected regions, largest first."""

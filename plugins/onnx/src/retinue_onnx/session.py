@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ SIZES_INPUT = "orig_target_sizes"
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
-def _runtime() -> Any:
+def runtime() -> Any:
     """Import ONNX Runtime on first use, because many workers don't need it.
 
     Official builds since 1.32 report their use to Microsoft unless this variable is set before the
@@ -46,7 +47,7 @@ def usable_providers(wanted: Sequence[str]) -> list[str]:
     Raises:
         ConfigurationError: A name is unknown, or ONNX Runtime contains none of them.
     """
-    onnxruntime = _runtime()
+    onnxruntime = runtime()
     known, installed = onnxruntime.get_all_providers(), onnxruntime.get_available_providers()
     unknown = [name for name in wanted if name not in known]
     if unknown:
@@ -64,6 +65,72 @@ def usable_providers(wanted: Sequence[str]) -> list[str]:
     return usable
 
 
+_SMALLEST = (
+    b'\x08\x07\x12\x00:7\n\x10\n\x01a\x12\x01b"\x08Identity\x12\x01gZ\x0f\n\x01a\x12\n\n\x08\x08\x01\x12\x04'
+    b"\n\x02\x08\x01b\x0f\n\x01b\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
+)
+"""A network that copies one number, as an ONNX file."""
+
+ProviderOptions = Mapping[str, Mapping[str, str]]
+"""ONNX Runtime's options of execution providers, by the providers' names."""
+
+
+def new_session(
+    model: bytes,
+    *,
+    providers: Sequence[str],
+    threads: int = 0,
+    provider_options: ProviderOptions | None = None,
+) -> Any:
+    """Return ONNX Runtime's session for a network.
+
+    Args:
+        model: The whole ONNX file. Weights in a second file aren't supported.
+        providers: Execution providers in order of preference.
+        threads: Threads for one operator on the CPU; 0 for one per core.
+        provider_options: Options of the providers.
+
+    Raises:
+        ConfigurationError: The model can't be loaded, or the session got none of the providers.
+    """
+    onnxruntime = runtime()
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads or usable_cores()
+    # An idle thread would poll for work, and take its core from threads that fetch and decode
+    # the next images.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.log_severity_level = 3  # errors; a warning about each fallen-back node is noise
+    usable = usable_providers(providers)
+    options = provider_options or {}
+    wanted = [(name, dict(options[name])) if name in options else name for name in usable]
+    try:
+        session = onnxruntime.InferenceSession(model, settings, providers=wanted)
+    except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
+        raise ConfigurationError(
+            f"option model: the file cannot be loaded; {_remedy(str(error))} ({str(error).strip()})"
+        ) from error
+    provider = session.get_providers()[0]
+    if provider not in usable:
+        raise ConfigurationError(
+            f"option providers: ONNX Runtime used {provider} instead of {', '.join(usable)}; its "
+            f"log has the reason. Add {provider} to accept that"
+        )
+    return session
+
+
+@cache
+def session_provider(providers: tuple[str, ...]) -> str:
+    """Return the execution provider that sessions get: of a session with the smallest network.
+
+    ONNX Runtime lists CUDA as available on machines without a GPU.
+
+    Raises:
+        ConfigurationError: A provider is unknown, or the session got none of them.
+    """
+    provider: str = new_session(_SMALLEST, providers=providers).get_providers()[0]
+    return provider
+
+
 class OnnxSession:
     """A network with one image input. Thread-safe.
 
@@ -71,6 +138,7 @@ class OnnxSession:
         model: The whole ONNX file. Weights in a second file aren't supported.
         providers: Execution providers in order of preference.
         threads: Threads for one operator on the CPU; 0 for one per core.
+        provider_options: Options of the providers.
         axes: The order of the input's axes, if its shape doesn't show it.
 
     Attributes:
@@ -80,6 +148,11 @@ class OnnxSession:
         batch: Number of images that the network requires; ``None`` for any.
         height: Height of the input in pixels; ``None`` if it may vary.
         width: Width of the input in pixels; ``None`` if it may vary.
+        image: Name of the input for images.
+        others: Names of the other inputs.
+        dtype: Type of the input.
+        channels_last: Whether its axes are (N, height, width, 3).
+        has_batch: Whether it has the axis N.
         takes_bytes: Whether the input is uint8 instead of a float.
 
     Raises:
@@ -92,30 +165,13 @@ class OnnxSession:
         *,
         providers: Sequence[str],
         threads: int = 0,
+        provider_options: ProviderOptions | None = None,
         axes: Axes | None = None,
     ) -> None:
-        onnxruntime = _runtime()
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = threads or usable_cores()
-        # An idle thread would poll for work, and take its core from threads that fetch and decode
-        # the next images.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        settings.log_severity_level = 3  # errors; a warning about each fallen-back node is noise
-        usable = usable_providers(providers)
-        try:
-            self._session = onnxruntime.InferenceSession(model, settings, providers=usable)
-        except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
-            raise ConfigurationError(
-                f"option model: the file cannot be loaded; {_remedy(str(error))} "
-                f"({str(error).strip()})"
-            ) from error
+        self._session = new_session(
+            model, providers=providers, threads=threads, provider_options=provider_options
+        )
         self.provider: str = self._session.get_providers()[0]
-        if self.provider not in usable:
-            raise ConfigurationError(
-                f"option providers: ONNX Runtime used {self.provider} instead of "
-                f"{', '.join(usable)}; its log has the reason. Add {self.provider} to accept "
-                "that"
-            )
         self.output_names = [output.name for output in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._find_inputs(axes)
@@ -139,16 +195,16 @@ class OnnxSession:
                 f"{images[0].name} doesn't show which axis has the channels; set the option to "
                 "nchw or nhwc, or export the model with fixed channels"
             )
-        self._image, self._dtype = images[0].name, _TYPES[images[0].type]
-        self._others = others
-        self._channels_last = orders == ["nhwc"]
+        self.image, self.dtype = images[0].name, _TYPES[images[0].type]
+        self.others = others
+        self.channels_last = orders == ["nhwc"]
         sizes = [size if isinstance(size, int) else None for size in images[0].shape]
-        self._has_batch = len(sizes) == 4
-        self.batch: int | None = sizes[0] if self._has_batch else 1
+        self.has_batch = len(sizes) == 4
+        self.batch: int | None = sizes[0] if self.has_batch else 1
         self.height: int | None
         self.width: int | None
-        self.height, self.width = sizes[-3:-1] if self._channels_last else sizes[-2:]
-        self.takes_bytes = self._dtype is np.uint8
+        self.height, self.width = sizes[-3:-1] if self.channels_last else sizes[-2:]
+        self.takes_bytes = self.dtype is np.uint8
 
     def describe(self) -> dict[str, list[Json]]:
         """Return names, types and shapes of the inputs and outputs."""
@@ -219,23 +275,32 @@ class OnnxSession:
         Raises:
             NotANumberError: An output contains NaN.
         """
-        image = batch.transpose(0, 2, 3, 1) if self._channels_last else batch
+        image = batch.transpose(0, 2, 3, 1) if self.channels_last else batch
         inputs: dict[str, Array] = {
-            self._image: (image if self._has_batch else image[0]).astype(self._dtype, copy=False)
+            self.image: (image if self.has_batch else image[0]).astype(self.dtype, copy=False)
         }
         count, _, height, width = batch.shape
-        if SIZES_INPUT in self._others:
+        if SIZES_INPUT in self.others:
             inputs[SIZES_INPUT] = np.tile(np.array([width, height], np.int64), (count, 1))
-        if PIXEL_MASK_INPUT in self._others:
+        if PIXEL_MASK_INPUT in self.others:
             inputs[PIXEL_MASK_INPUT] = np.ones((count, height, width), np.int64)
-        outputs = [np.asarray(output) for output in self._session.run(None, inputs)]
-        outputs = [
-            output.astype(np.float32, copy=False) if output.dtype.kind == "f" else output
-            for output in outputs
-        ]
-        if any(output.dtype.kind == "f" and np.isnan(output).any() for output in outputs):
-            raise NotANumberError("the network answered with NaN")
-        return outputs
+        return checked(self._session.run(None, inputs))
+
+
+def checked(outputs: Sequence[Any]) -> list[Array]:
+    """Return a network's outputs: floats as float32, integers unchanged.
+
+    Raises:
+        NotANumberError: An output contains NaN.
+    """
+    arrays = [np.asarray(output) for output in outputs]
+    arrays = [
+        array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+        for array in arrays
+    ]
+    if any(array.dtype.kind == "f" and np.isnan(array).any() for array in arrays):
+        raise NotANumberError("the network answered with NaN")
+    return arrays
 
 
 def _listed(sizes: Sequence[int]) -> str:

@@ -77,6 +77,7 @@ class OnnxTextDetector(Detector[OnnxTextOptions]):
             input=Input.PIXELS,
             max_batch_size=self.options.max_batch_size or 1,
             max_concurrency=self._parallelism.calls,
+            device=self._parallelism.provider,
         )
 
     @cached_property
@@ -106,6 +107,7 @@ class OnnxTextDetector(Detector[OnnxTextOptions]):
                     file.read(),
                     providers=self.options.providers,
                     threads=self._parallelism.threads,
+                    provider_options=self.options.provider_options,
                 )
                 for file in self._files
             )

@@ -19,11 +19,19 @@ current_call: ContextVar["Call | None"] = ContextVar("current_call", default=Non
 
 @dataclass(eq=False, slots=True)
 class QueuedTask:
-    """A task that waits for its detector, with the answer and the amount reserved for the call."""
+    """A task that waits for its detector.
+
+    Attributes:
+        task: The task.
+        answer: The detector's answer.
+        reserved_usd: The amount that is reserved for the call.
+        queued_at: When it began to wait, on the monotonic clock in seconds.
+    """
 
     task: Task
     answer: "asyncio.Future[Answer]"
     reserved_usd: Decimal = Decimal(0)
+    queued_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False, slots=True)

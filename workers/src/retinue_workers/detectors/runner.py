@@ -36,7 +36,7 @@ from retinue_workers.detectors.load_limit import LoadLimit
 from retinue_workers.detectors.retry_policy import PROBE_SECONDS, Answer, probe_seconds
 from retinue_workers.detectors.shortage import is_shortage
 from retinue_workers.detectors.suspects import Suspects
-from retinue_workers.intake.prefetch import Form, Prefetch
+from retinue_workers.intake.prefetch import Form, Prefetch, StageObserver
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
@@ -88,9 +88,10 @@ class BlockingDetector(Protocol):
 class DetectorRunner:
     """Calls one detector for its tasks, in batches.
 
-    A batch has all tasks that wait when the detector is free, up to the maximum batch size. No
-    image waits for a batch to fill. A ``Detector`` runs on threads and an ``AsyncDetector`` on the
-    event loop. A call that exceeds its deadline is abandoned, and another call takes its place.
+    A batch has all tasks that wait when the detector is free, up to the maximum batch size. If the
+    detector declares ``max_wait_ms``, tasks wait that long for a full batch. A ``Detector`` runs on
+    threads and an ``AsyncDetector`` on the event loop. A call that exceeds its deadline is
+    abandoned, and another call takes its place.
 
     Args:
         detector: The detector, not started.
@@ -100,6 +101,8 @@ class DetectorRunner:
         prefetch: Loads images again.
         filters: Filter the detector's findings.
         video: Frames of videos that the detector receives; ``None`` if it takes no videos.
+        on_stage: Gets the seconds of each stage of the work: how long images waited for a call, and
+            those that the loading threads report.
 
     Attributes:
         detector: The detector.
@@ -125,6 +128,7 @@ class DetectorRunner:
         prefetch: Prefetch,
         filters: Filters,
         video: VideoSampling | None = None,
+        on_stage: StageObserver | None = None,
     ) -> None:
         self.detector = detector
         self.video = video
@@ -141,7 +145,9 @@ class DetectorRunner:
             budget.add(detector.name, capabilities)
         self.video_fingerprint = None if video is None else video.fingerprint(self.fingerprint)
         self.input: Input = capabilities.input
-        self.form = Form(capabilities.input, preparation_of(detector))
+        self.form = Form(capabilities.input, preparation_of(detector), on_stage)
+        self._on_stage = on_stage
+        self._wait_seconds = capabilities.max_wait_ms / 1_000
         if video is not None and self.input is not Input.PIXELS:
             raise ConfigurationError(
                 f"RETINUE_VIDEO[{detector.name}]: this detector takes files, and frames of videos "
@@ -322,6 +328,10 @@ class DetectorRunner:
             if due > now:
                 self._wake_at(due, now)
                 return
+            full_at = self._full_at()
+            if full_at > now:
+                self._wake_at(full_at, now)
+                return
             self._next_call_at = now + self._interval_seconds
             if self._is_probing:
                 self._paused_until = math.inf
@@ -332,6 +342,14 @@ class DetectorRunner:
             call = asyncio.create_task(self._serve(batch, is_probe=self._is_probing))
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
+
+    def _full_at(self) -> float:
+        """Return until when the waiting tasks may wait for others."""
+        first = self._queue[0]
+        is_full = len(self._queue) >= self._load.batch_size
+        if not self._wait_seconds or is_full or self._is_probing or first.task.alone:
+            return 0.0
+        return first.queued_at + self._wait_seconds
 
     def _wake_at(self, due: float, now: float) -> None:
         if self._timer is not None:
@@ -427,6 +445,8 @@ class DetectorRunner:
         self._running.add(call)
         self._inside.add(call)
         call.start_clock()
+        if self._on_stage is not None:
+            self._on_stage("wait", time.monotonic() - entries[0].queued_at)
         try:
             values = await self._values(call, [entry.task.image for entry in entries])
         except asyncio.CancelledError:

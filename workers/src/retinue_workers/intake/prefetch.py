@@ -1,9 +1,10 @@
 """Fetch and decode images before the detectors need them, within limits."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeAlias
 
 import structlog
 from retinue_sdk import DetectorError, Image, Input
@@ -14,6 +15,10 @@ from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 log = structlog.get_logger(__name__)
 
 
+StageObserver: TypeAlias = Callable[[str, float], None]
+"""Takes the name of a stage of the work, and its seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """The form of an image that a detector needs.
@@ -21,10 +26,12 @@ class Form:
     Attributes:
         input: As the detector declares it.
         prepare: The detector's ``prepare``, which is called instead of decoding; ``None`` without.
+        on_stage: Gets the seconds of ``fetch``, ``decode`` and ``prepare``.
     """
 
     input: Input
     prepare: Callable[[Image], object] | None = None
+    on_stage: StageObserver | None = None
 
     def is_loaded(self, image: Image) -> bool:
         """Return whether a detector can use the image without waiting."""
@@ -194,12 +201,18 @@ class Hold:
 
 def _load(image: Image, form: Form) -> Exception | None:
     try:
+        began = time.perf_counter()
+        image.read()
+        fetched, decoded = time.perf_counter(), image.decode_seconds
         if form.prepare is not None:
             image.prepared(form.prepare)
         elif form.input is Input.PIXELS:
             image.pixels()
-        else:
-            image.read()
+        if form.on_stage is not None:
+            decoded = image.decode_seconds - decoded
+            form.on_stage("fetch", fetched - began)
+            form.on_stage("decode", decoded)
+            form.on_stage("prepare", time.perf_counter() - fetched - decoded)
     except Exception as error:
         if not isinstance(error, DetectorError):  # a bug
             log.exception("image_failed", image_id=str(image.image_id))

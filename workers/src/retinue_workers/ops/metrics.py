@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from retinue_sdk import Capabilities
 
 from retinue_workers.work import Message
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 DETECT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Bounds of detection times in seconds, from a small local model to the default timeout."""
+
+STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 1.0, 4.0)
+"""Bounds of stages in seconds, from a copy to a network on the CPU."""
 
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Bounds of commit times in seconds."""
@@ -76,6 +80,20 @@ class Metrics:
             "Time of a detector for one image, in seconds",
             ["detector"],
             buckets=DETECT_BUCKETS,
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "retinue_stage_seconds",
+            "Time of a stage of the work: fetch, decode and prepare for an image; wait, copy, "
+            "compute and post for a batch",
+            ["detector", "stage"],
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._images = Gauge(
+            "retinue_detector_max_images",
+            "How many images a detector processes at a time; device is what it computes on",
+            ["detector", "device"],
             registry=registry,
         )
         self._commit = Histogram(
@@ -148,6 +166,15 @@ class Metrics:
     def commit_took(self, seconds: float) -> None:
         """Record the duration of a committed transaction."""
         self._commit.observe(seconds)
+
+    def uses(self, detector: str, capabilities: Capabilities) -> None:
+        """Record how many images a detector takes at a time."""
+        images = capabilities.max_batch_size * capabilities.max_concurrency
+        self._images.labels(detector, capabilities.device).set(images)
+
+    def stage(self, detector: str, stage: str, seconds: float) -> None:
+        """Record the duration of a stage."""
+        self._stages.labels(detector, stage).observe(seconds)
 
     def retried(self, detector: str, throttled: bool) -> None:
         """Count a call that will be repeated."""

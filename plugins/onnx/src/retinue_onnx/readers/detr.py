@@ -11,6 +11,7 @@ import numpy as np
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import coco_names
+from retinue_onnx.graph import Graph, Head, float32
 from retinue_onnx.preprocessing import Preprocessing
 from retinue_onnx.readers.reader import Probe, Reader, edges, listed, reaching, sigmoid
 from retinue_onnx.session import Array
@@ -66,6 +67,17 @@ class _Transformer(Reader):
         logits, boxes = (outputs[number][index] for number in self.order)
         return reaching(self._pixels(boxes), sigmoid(logits), threshold).best_first()
 
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Return a candidate for each query and class."""
+        logits, boxes = (outputs[number] for number in self.order)
+        _, queries, columns = shapes[self.order[0]]
+        scores = graph.op("Sigmoid", logits)
+        return Head(self._in_pixels(graph, boxes), scores, None, (queries, columns))
+
+    def _in_pixels(self, graph: Graph, boxes: str) -> str:
+        size = graph.constant((self.width, self.height, self.width, self.height))
+        return graph.op("Mul", graph.edges(boxes), size)
+
     def _pixels(self, boxes: Array) -> Array:
         pixels: Array = edges(boxes) * (self.width, self.height, self.width, self.height)
         return pixels
@@ -92,6 +104,16 @@ class Detr(_Transformer):
         scores = (weights / weights.sum(axis=1, keepdims=True))[:, :-1]
         best = scores.argmax(axis=1)
         return listed(self._pixels(boxes), scores.max(axis=1), best, threshold)
+
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Return the best class of each query."""
+        logits, boxes = (outputs[number] for number in self.order)
+        _, queries, columns = shapes[self.order[0]]
+        likelihoods = graph.part(graph.op("Softmax", logits, axis=-1), 0, columns - 1)
+        score, number = graph.best(likelihoods, 1)
+        [number] = float32(graph, [number])
+        scores, classes = (graph.shaped(one, 0, -1) for one in (score, number))
+        return Head(self._in_pixels(graph, boxes), scores, classes, (queries, 1))
 
 
 class RtDetrLogits(_Transformer):

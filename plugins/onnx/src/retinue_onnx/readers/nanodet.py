@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from retinue_onnx.candidates import Candidates, Floats
 from retinue_onnx.class_names import coco_names
+from retinue_onnx.graph import Graph, Head
 from retinue_onnx.preprocessing import Preprocessing
 from retinue_onnx.readers.reader import Probe, Reader
 from retinue_onnx.session import Array
@@ -102,6 +103,7 @@ class NanoDet(Reader):
         "letterbox", "imagenet", channels="bgr"
     )
     """``normalize`` in upstream's config/nanodet-g.yml."""
+    MAX_IOU: ClassVar[float] = MAX_IOU
     PLUS: ClassVar[bool] = False
 
     classes: int
@@ -145,6 +147,35 @@ class NanoDet(Reader):
             np.concatenate(boxes), np.concatenate(scores), np.concatenate(classes)
         )
         return suppressed(candidates, max_iou=MAX_IOU)
+
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Decode all cells."""
+        if self.heads:
+            pairs = zip(*self.heads, strict=True)
+            scores, bins = (
+                graph.op("Concat", *(outputs[number] for number in numbers), axis=1)
+                for numbers in pairs
+            )
+            width = shapes[self.heads[0][1]][2]
+        else:
+            scores = graph.part(outputs[0], 0, self.classes)
+            bins = graph.part(outputs[0], self.classes, None)
+            width = shapes[0][2] - self.classes
+        sides = graph.op("Softmax", graph.shaped(bins, 0, 0, 4, width // 4), axis=-1)
+        mean = graph.op("MatMul", sides, graph.constant(np.arange(width // 4)[:, None]))
+        distances = graph.shaped(mean, 0, 0, 4)
+        middles, strides = [], []
+        for grid in self.grids:
+            cells = np.arange(grid.cells)
+            corners = np.stack([cells % grid.columns, cells // grid.columns], axis=1)
+            middles.append(corners + grid.centre)
+            strides.append(np.full((grid.cells, 1), grid.stride_px))
+        middle = graph.constant(np.concatenate(middles))
+        low = graph.op("Sub", middle, graph.part(distances, 0, 2))
+        high = graph.op("Add", middle, graph.part(distances, 2, 4))
+        boxes = graph.op("Concat", low, high, axis=2)
+        pixels = graph.op("Mul", boxes, graph.constant(np.concatenate(strides)))
+        return Head(pixels, scores, None, (sum(grid.cells for grid in self.grids), self.classes))
 
     def _split(self, outputs: Sequence[Array], index: int) -> list[tuple[Floats, Floats]]:
         """Return scores (cells, classes) and bins (cells, 4 × bins) for each grid."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import Names
+from retinue_onnx.graph import Graph, Head
 from retinue_onnx.preprocessing import Preprocessing
 from retinue_onnx.session import Array
 
@@ -65,6 +66,8 @@ class Reader(ABC):
         outputs: The outputs in words, for errors.
         preprocessing: The family's preprocessing.
         first_class: The class id of the first label.
+        MAX_IOU: Maximum intersection over union of two boxes of a class; ``None`` if the network
+            suppresses itself.
         classes: Number of classes; ``None`` if the outputs' shapes don't show it.
     """
 
@@ -72,6 +75,7 @@ class Reader(ABC):
     outputs: ClassVar[str]
     preprocessing: ClassVar[Preprocessing]
     first_class: ClassVar[int] = 0
+    MAX_IOU: ClassVar[float | None] = None
     classes: int | None
 
     @classmethod
@@ -95,6 +99,24 @@ class Reader(ABC):
         Raises:
             NotANumberError: A box isn't finite.
         """
+
+    def head(
+        self,
+        graph: Graph,  # noqa: ARG002
+        outputs: Sequence[str],  # noqa: ARG002
+        shapes: Sequence[tuple[int, ...]],  # noqa: ARG002
+    ) -> Head | None:
+        """Add the decoding of the outputs to the network, as in ``read_one``.
+
+        Args:
+            graph: Gets the operators.
+            outputs: The outputs' names in the network's order, as float32.
+            shapes: Their shapes, with any number of images.
+
+        Returns:
+            The candidates; ``None`` if the outputs are small, or change their size.
+        """
+        return None
 
 
 def sigmoid(logits: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from retinue_onnx.candidates import Candidates
+from retinue_onnx.graph import Graph, Head
 from retinue_onnx.preprocessing import YOLO_GREY, Preprocessing
 from retinue_onnx.readers.reader import Probe, Reader, edges, reaching
 from retinue_onnx.session import Array
@@ -40,6 +41,16 @@ def strides_of(count: int, probe: Probe) -> tuple[int, ...] | None:
 def _are_logarithms(rows: Array) -> bool:
     """Return whether columns 2 and 3, the sizes, are logarithms and not pixels."""
     return bool((rows[..., 2:4] <= MAX_LOGARITHM).all())
+
+
+def _head_with_objectness(
+    graph: Graph, rows: str, centred: str, shapes: Sequence[tuple[int, ...]]
+) -> Head:
+    """Return the head of rows (N, A, 5 + classes)."""
+    objectness, classes = graph.part(rows, 4, 5), graph.part(rows, 5, None)
+    scores = graph.op("Mul", objectness, classes)
+    _, cells, columns = shapes[0]
+    return Head(graph.edges(centred), scores, None, (cells, columns - 5))
 
 
 def _with_objectness(rows: Array, boxes: Array, threshold: float, max_iou: float) -> Candidates:
@@ -103,6 +114,15 @@ class YoloX(Reader):
         boxes = edges(np.concatenate([centres, sizes], axis=1))
         return _with_objectness(rows, boxes, threshold, self.MAX_IOU)
 
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Decode all cells."""
+        [rows], strides = outputs, graph.constant(self.strides)
+        offsets = graph.op("Add", graph.part(rows, 0, 2), graph.constant(self.cells))
+        logarithms = graph.op("Min", graph.part(rows, 2, 4), graph.constant(MAX_LOGARITHM))
+        sizes = graph.op("Mul", graph.op("Exp", logarithms), strides)
+        centred = graph.op("Concat", graph.op("Mul", offsets, strides), sizes, axis=2)
+        return _head_with_objectness(graph, rows, centred, shapes)
+
 
 @dataclass(frozen=True)
 class YoloXDecoded(Reader):
@@ -113,6 +133,7 @@ class YoloXDecoded(Reader):
         "YOLOX --decode_in_inference: one (N, cells, 5 + classes), boxes in pixels"
     )
     preprocessing: ClassVar[Preprocessing] = YoloX.preprocessing
+    MAX_IOU: ClassVar[float] = YoloX.MAX_IOU
 
     classes: int
 
@@ -127,7 +148,11 @@ class YoloXDecoded(Reader):
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Suppress overlapping boxes."""
         rows = outputs[0][index]
-        return _with_objectness(rows, edges(rows[:, :4]), threshold, YoloX.MAX_IOU)
+        return _with_objectness(rows, edges(rows[:, :4]), threshold, self.MAX_IOU)
+
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Take all rows."""
+        return _head_with_objectness(graph, outputs[0], graph.part(outputs[0], 0, 4), shapes)
 
 
 @dataclass(frozen=True)
@@ -166,6 +191,10 @@ class YoloV5(Reader):
         rows = outputs[0][index]
         return _with_objectness(rows, edges(rows[:, :4]), threshold, self.MAX_IOU)
 
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Take all rows."""
+        return _head_with_objectness(graph, outputs[0], graph.part(outputs[0], 0, 4), shapes)
+
 
 @dataclass(frozen=True)
 class Ultralytics(Reader):
@@ -195,3 +224,9 @@ class Ultralytics(Reader):
         return suppressed(
             reaching(edges(found[:, :4]), found[:, 4:], threshold), max_iou=self.MAX_IOU
         )
+
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Take all columns."""
+        rows = graph.op("Transpose", outputs[0], perm=[0, 2, 1])
+        boxes, scores = graph.edges(graph.part(rows, 0, 4)), graph.part(rows, 4, None)
+        return Head(boxes, scores, None, (shapes[0][2], shapes[0][1] - 4))
