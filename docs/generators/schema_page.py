@@ -113,7 +113,7 @@ _JOINS = {
 }
 """Joins without a foreign key, by the table whose diagram shows them."""
 
-_NOT_DRAWN = {"alembic_version"}
+_NOT_DRAWN = {"record_locks", "alembic_version"}
 
 
 def schema_page(url: str) -> str:

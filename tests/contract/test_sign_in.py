@@ -143,6 +143,30 @@ def test_logins_can_be_made_again(history_url: str, rds_role: None) -> None:
     assert create_iam_logins(history_url) == create_iam_logins(history_url)
 
 
+def test_analysts_have_logins_of_their_own_until_they_are_not_named(
+    history_url: str, rds_role: None
+) -> None:
+    reading = (
+        "SELECT rolname, rolconnlimit, rolcanlogin FROM pg_roles "
+        "WHERE rolname ~ '^analyst_' ORDER BY 1"
+    )
+    with psycopg.connect(history_url, autocommit=True) as connection:
+        try:
+            assert "analyst_ann" in create_iam_logins(history_url, ["ann", "bob"])
+            create_iam_logins(history_url, ["bob"], analyst_connections=2)
+            assert connection.execute(reading).fetchall() == [
+                ("analyst_ann", 5, False), ("analyst_bob", 2, True)
+            ]  # fmt: skip
+            create_iam_logins(history_url, ["ann", "bob"])
+            assert connection.execute(reading).fetchall() == [
+                ("analyst_ann", 5, True), ("analyst_bob", 5, True)
+            ]  # fmt: skip
+        finally:
+            connection.execute("DROP ROLE analyst_ann, analyst_bob")
+    with pytest.raises(ValueError, match="lower-case letters"):
+        create_iam_logins(history_url, ['ann" SUPERUSER'])
+
+
 def test_a_server_that_is_not_rds_gets_no_logins(history_url: str) -> None:
     assert create_iam_logins(history_url) == []
 

@@ -149,10 +149,8 @@ def test_two_at_once_are_told(history_url: str, monkeypatch: pytest.MonkeyPatch)
 def test_workers_write_while_somebody_maintains(
     history: History, history_url: str, image: Make, run: Make
 ) -> None:
-    from retinue_history.privacy import write_barrier
     from retinue_history.upkeep import maintenance
 
-    assert maintenance._LOCK != write_barrier.LOCK
     with psycopg.connect(history_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [maintenance._LOCK])
         seen = image("meanwhile.jpg")

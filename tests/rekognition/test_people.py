@@ -350,7 +350,7 @@ def test_a_transaction_that_had_begun_is_waited_for(
         forgotten = threads.submit(cloud, "forget", "Ann Lee", "--yes")
         eventually(
             lambda: cloud.rows(
-                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                "SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
             ),
             what="forget to wait for the writer",
         )

@@ -1,7 +1,7 @@
 """``retinue migrate``."""
 
 import click
-from retinue_history.schema.logins import create_iam_logins
+from retinue_history.schema.logins import ANALYST_CONNECTIONS, create_iam_logins
 from retinue_history.schema.migrate import upgrade
 from retinue_history.schema.version import current_revision, head_revision
 from retinue_workers.settings.settings import Settings
@@ -12,8 +12,23 @@ from retinue_cli.output.table import print_json
 
 
 @click.command(short_help="Create or update the history's tables and views.")
+@click.option(
+    "--analyst",
+    "analysts",
+    multiple=True,
+    metavar="NAME",
+    help="Create the login analyst_NAME on RDS, and disable those of analysts not named. "
+    "Repeatable.",
+)
+@click.option(
+    "--analyst-connections",
+    type=click.IntRange(1, 100),
+    default=ANALYST_CONNECTIONS,
+    show_default=True,
+    help="Maximum number of concurrent connections of each analyst.",
+)
 @json_flag
-def migrate(*, as_json: bool) -> None:
+def migrate(*, analysts: tuple[str, ...], analyst_connections: int, as_json: bool) -> None:
     """Create the history's tables and views, or upgrade them.
 
     Uses RETINUE_DATABASE_URL, or the database under .retinue. Safe to repeat, and to start several
@@ -24,7 +39,10 @@ def migrate(*, as_json: bool) -> None:
         before, after = current_revision(url), head_revision()
         if before != after:
             upgrade(url)
-        logins = create_iam_logins(url)
+        try:
+            logins = create_iam_logins(url, analysts, analyst_connections=analyst_connections)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
     if as_json:
         print_json({"before": before, "after": after, "iam_logins": list(logins)})
         return

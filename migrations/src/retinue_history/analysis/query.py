@@ -1,5 +1,6 @@
 """Run an analyst's query: one statement, read-only, with a bounded result."""
 
+import re
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +17,23 @@ from retinue_history.db.errors import HistoryUnavailableError, QueryError
 
 DEFAULT_ROW_LIMIT = 1000
 DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+_HARMFUL = re.compile(
+    r"""
+    \bpg_(?:try_)?advisory_\w+  # with them a session can take every lock that the server has
+    | \bpg_(?:logical_emit_message|notify|export_snapshot)\b  # log, memory and files
+    | \bset_config\b  # lifts the limits of the session
+    | \b(?:query|table|cursor|schema|database)_to_xml\w*  # these run text as a query
+    | \bts_(?:stat|rewrite)\b
+    | \blo_\w+ | \blowrite\b  # large objects
+    | \bU&"  # an identifier with escapes could be any of these
+    """,
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+"""Functions that every login may call. An identifier is always in a statement as it is, so text is
+enough. A plan isn't: EXPLAIN shows neither the expressions of VALUES nor those of LIMIT.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +67,8 @@ def run_query(
     AUTHORIZATION``.
 
     Only statements that return rows are run. ``DO`` returns none, and could catch the error of the
-    statement timeout.
+    statement timeout. Statements that mention a function that can harm other sessions are refused:
+    on RDS, no one can revoke the right to call it.
 
     Args:
         url: The database; ``postgresql://…``.
@@ -77,6 +96,7 @@ def run_query(
                 [str(round(timeout_seconds * 1000))],
             )
             _refuse_powers(connection)
+            _refuse_harm(sql)
             return _ask(connection, sql, row_limit)
         except UnicodeEncodeError as error:
             raise QueryError("the query contains a lone surrogate, not valid Unicode") from error
@@ -114,6 +134,14 @@ def _refuse_powers(connection: psycopg.Connection[Any]) -> None:
         raise QueryError(
             f"the login {login} isn't read-only ({power}). Set RETINUE_QUERY_DATABASE_URL to "
             "retinue_reader, or to a login that is a member of only that role"
+        )
+
+
+def _refuse_harm(sql: str) -> None:
+    if harmful := _HARMFUL.search(sql):
+        raise QueryError(
+            f"a query may not mention {harmful[0]}, not even in a text: it can take locks, log, "
+            "memory or settings that others need"
         )
 
 
@@ -195,7 +223,7 @@ FROM (
     FROM pg_roles
     WHERE (rolname LIKE 'pg\_%' OR rolname LIKE 'rds%')
         AND rolname NOT IN ('pg_read_all_data', 'pg_read_all_stats', 'pg_read_all_settings',
-            'pg_stat_scan_tables', 'pg_monitor', 'rds_iam')
+            'pg_stat_scan_tables', 'pg_monitor', 'pg_use_reserved_connections', 'rds_iam')
         AND pg_has_role(session_user, oid, 'MEMBER')
     UNION ALL
     SELECT 'as ' || roles.rolname || ' it may write to ' || tables.oid::regclass, 4

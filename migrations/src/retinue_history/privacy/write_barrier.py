@@ -6,15 +6,12 @@ from sqlalchemy.exc import OperationalError
 from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout, timed_out
 
-LOCK = 5928237158326682882
-"""The advisory lock that each writing transaction shares, in triggers: "RETINU", 2."""
-
 TRIES = 300
 """Number of tries of a second or more: longer than a worker's transaction, and most imports."""
 
 
 def exclude_writers(connection: Connection) -> None:
-    """Hold the writers' lock exclusively until the transaction ends. Keep the transaction short.
+    """Lock every row that writers share one of, until the transaction ends. Keep it short.
 
     Raises:
         HistoryUnavailableError: Another transaction was writing for too long.
@@ -23,7 +20,9 @@ def exclude_writers(connection: Connection) -> None:
 
     def lock() -> None:
         with connection.begin_nested():
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            connection.execute(
+                text("SELECT FROM record_locks WHERE purpose = 'erasure' ORDER BY place FOR UPDATE")
+            )
 
     try:
         retry_on_lock_timeout(lock, tries=TRIES, pause_seconds=0.2)

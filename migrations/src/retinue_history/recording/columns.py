@@ -32,7 +32,7 @@ from retinue_history.recording.records import (
 Columns: TypeAlias = Mapping[str, str]
 """Array literals by the names of a statement's parameters."""
 
-_STRIPES = 1024  # limits the locks of one transaction, however many images it records
+_STRIPES = 4_096  # as many as record_locks has; a removal must find its stripe free soon
 _NO_BOX = (None, None, None, None)
 _NO_TIME = (None, None, None)
 _NO_CHARGES = ("{}",) * 4  # the size of most commits

@@ -24,6 +24,7 @@ def upgrade() -> None:
     for table in metadata.tables.values():
         table.create(op.get_bind())
     _run(
+        "locks",
         "partitions",
         "labels",
         "run_counts",

@@ -12,9 +12,10 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'retinue_reader') THEN
         BEGIN
-            CREATE ROLE retinue_reader LOGIN;
+            CREATE ROLE retinue_reader LOGIN CONNECTION LIMIT 50;
             ALTER ROLE retinue_reader SET default_transaction_read_only = on;
             ALTER ROLE retinue_reader SET statement_timeout = '30s';
+            ALTER ROLE retinue_reader SET idle_in_transaction_session_timeout = '1min';
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
     END IF;
@@ -39,6 +40,7 @@ END $$;
 -- A worker's login must be a member: GRANT retinue_writer TO ….
 GRANT SELECT, INSERT, UPDATE ON images, removals TO retinue_writer;
 GRANT SELECT ON runs, detections TO retinue_writer;
+GRANT SELECT, UPDATE (place) ON record_locks TO retinue_writer;  -- locking a row takes both
 GRANT EXECUTE ON FUNCTION record_runs TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON videos TO retinue_writer;
 GRANT SELECT, INSERT, DELETE ON jobs TO retinue_writer;
@@ -83,8 +85,8 @@ GRANT SELECT ON ground_truth, standing_answers TO retinue_reader;
 COMMENT ON TABLE alembic_version IS 'Which revision the schema is at';
 COMMENT ON COLUMN alembic_version.version_num IS 'The revision; written by Alembic';
 
--- Postgres lets every login write large objects and to the log, fill the disk with temporary tables,
--- and hold the locks that workers wait for. Only a superuser can revoke the functions (on RDS no one
+-- Postgres lets every login write large objects and to the log, queue notifications, fill the disk with
+-- temporary tables and files, and the table of locks. Only a superuser can revoke the functions (on RDS no one
 -- can), and only the database's owner can revoke temporary tables.
 DO $$
 DECLARE
@@ -95,9 +97,10 @@ BEGIN
             SELECT oid::regprocedure AS signature
             FROM pg_proc
             WHERE pronamespace = 'pg_catalog'::regnamespace
-                AND (proname ~ '^pg_(try_)?advisory_' OR proname = 'pg_logical_emit_message'
-                    OR proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_open', 'lo_put',
-                        'lo_truncate', 'lo_truncate64', 'lo_unlink', 'lowrite'))
+                AND (proname ~ '^pg_(try_)?advisory_' OR proname IN (
+                    'pg_logical_emit_message', 'pg_notify', 'pg_export_snapshot',
+                    'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_open', 'lo_put',
+                    'lo_truncate', 'lo_truncate64', 'lo_unlink', 'lowrite'))
         LOOP
             EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', open_to_all.signature);
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO retinue_writer', open_to_all.signature);
@@ -107,6 +110,13 @@ BEGIN
             'ALTER ROLE retinue_reader IN DATABASE %I SET temp_file_limit = %L',
             current_database(), '4GB'
         );
+    END IF;
+    -- Since PostgreSQL 16, `reserved_connections` keeps connections for members of this role.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_use_reserved_connections') THEN
+        BEGIN
+            GRANT pg_use_reserved_connections TO retinue_writer;
+        EXCEPTION WHEN insufficient_privilege THEN NULL;  -- an administrator can do it
+        END;
     END IF;
     IF pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE') THEN
         EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());

@@ -21,7 +21,7 @@ AS $$
 DECLARE
     erased text[];
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(5928237158326682882);
+    PERFORM share_erasure_lock();
     IF NOT EXISTS (SELECT FROM erased_names) THEN
         RETURN NEW;  -- the usual case
     END IF;
@@ -48,7 +48,7 @@ DECLARE
     names text[];
     erased boolean;
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(5928237158326682882);
+    PERFORM share_erasure_lock();
     IF NOT EXISTS (SELECT FROM erased_names) THEN
         RETURN NEW;
     END IF;
@@ -107,10 +107,8 @@ COMMENT ON FUNCTION erased_until(text, text, uuid) IS
 CREATE FUNCTION await_erasures() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
-DECLARE
-    -- An expression costs less than a PERFORM, which starts a statement.
-    shared text := pg_advisory_xact_lock_shared(5928237158326682882);
 BEGIN
+    PERFORM share_erasure_lock();
     RETURN NULL;
 END $$;
 

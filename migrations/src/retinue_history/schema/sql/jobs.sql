@@ -90,7 +90,6 @@ CREATE FUNCTION reserve_job_slot(
 AS $$
 DECLARE
     wanted jobs;
-    locked text;
 BEGIN
     SELECT * INTO wanted FROM jobs
     WHERE jobs.job_id = job AND jobs.fence = claim AND jobs.holder = worker
@@ -104,7 +103,9 @@ BEGIN
         billing_group = reserve_job_slot.billing_group, expected_units = units, expected_usd = usd
     WHERE jobs.job_id = job;
     -- The statements that follow see earlier reservations under the lock.
-    locked := pg_advisory_xact_lock(1380275274, hashtext(wanted.job_group));  -- "RETJ"
+    PERFORM FROM record_locks
+    WHERE purpose = 'job' AND place = hashtext(wanted.job_group) & 63
+    FOR UPDATE;
     IF slots <= (
         SELECT count(*) FROM jobs
         WHERE jobs.job_group = wanted.job_group AND jobs.reserved_at IS NOT NULL

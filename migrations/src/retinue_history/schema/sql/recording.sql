@@ -276,7 +276,6 @@ CREATE FUNCTION record_images(
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 DECLARE
-    locked text;
     added bigint;
     -- Keys of which other images can be concerned.
     disputed_buckets text[];
@@ -288,13 +287,19 @@ BEGIN
     -- A removal must see every creation of its key that was committed before it, and vice versa.
     -- Snapshots alone don't guarantee that, and each statement here has its own. Creations share a
     -- lock, removals take it exclusively.
-    FOR place IN 1 .. cardinality(stripes) LOOP
-        IF exclusive[place] THEN
-            locked := pg_advisory_xact_lock(1380275273, stripes[place]);  -- "RETI"
-        ELSE
-            locked := pg_advisory_xact_lock_shared(1380275273, stripes[place]);
-        END IF;
-    END LOOP;
+    IF true = ANY (exclusive) THEN
+        FOR n IN 1 .. cardinality(stripes) LOOP
+            IF exclusive[n] THEN
+                PERFORM FROM record_locks WHERE purpose = 'key' AND place = stripes[n] FOR UPDATE;
+            ELSE
+                PERFORM FROM record_locks WHERE purpose = 'key' AND place = stripes[n]
+                FOR KEY SHARE;
+            END IF;
+        END LOOP;
+    ELSE
+        PERFORM FROM record_locks WHERE purpose = 'key' AND place = ANY (stripes)
+        ORDER BY place FOR KEY SHARE;
+    END IF;
 
     -- Most images are new and are inserted as they are.
     INSERT INTO images (

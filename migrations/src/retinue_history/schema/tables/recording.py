@@ -501,3 +501,12 @@ configurations_in_use = Table(
     comment="With which version and options each pool last started each of its detectors; decides "
     "which run is the latest. Delete the rows of a pool that is gone",
 )
+
+record_locks = Table(
+    "record_locks",
+    metadata,
+    Column("purpose", Text, primary_key=True, comment="key, erasure or job"),
+    Column("place", Integer, primary_key=True, comment="Which of the locks for this purpose"),
+    comment="Rows that transactions lock, and never change. Every login can take an advisory lock, "
+    "but only writers can lock these",
+)
