@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from benchmarks.page import with_tables
 
-from benchmarks import bench_console, bench_history, bench_recording, bench_worker
+from benchmarks import bench_console, bench_history, bench_recording, bench_video, bench_worker
 
 
 @pytest.fixture
@@ -31,6 +31,12 @@ def test_the_history(root: Path, page: str) -> None:
 def test_recording(root: Path, page: str) -> None:
     written = json.loads((root / "benchmarks" / "recording.json").read_text("utf-8"))
     holds(page, {"recording": bench_recording.recording_table(written)})
+
+
+def test_videos(root: Path, page: str) -> None:
+    written = json.loads((root / "benchmarks" / "video.json").read_text("utf-8"))
+    holds(page, {"sampling": bench_video.table(written)})
+    assert f"at most {written['memory']['rest_bytes'] / 1e6:.0f} MB" in page
 
 
 def test_the_console(root: Path, page: str) -> None:
