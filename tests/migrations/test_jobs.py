@@ -522,11 +522,11 @@ def test_jobs_of_images_that_go_are_dropped_and_what_is_under_way_is_charged(
     history.record(clips, videos=facts, jobs=[wanted(clip) for clip in clips])
     claimed = claim(jobs)
     for job in claimed:
+        assert reserve(jobs, job, slots=9) == Slot.GRANTED
         if "started" in job.image.key:
-            assert reserve(jobs, job, slots=9) == Slot.GRANTED
             jobs.started(job, job.image.key, look_after_seconds=0)
         else:
-            jobs.release(job, look_after_seconds=0, problem="no slot")
+            jobs.restart(job, after_seconds=0, problem="it failed", billed_units=Decimal(1))
     held = claim(jobs)
 
     erasures = ImageErasures(engine)
@@ -545,7 +545,8 @@ def test_jobs_of_images_that_go_are_dropped_and_what_is_under_way_is_charged(
     expire(engine)
     assert claim(jobs) == []
     assert rows(engine, "SELECT * FROM jobs") == []
-    assert rows(engine, "SELECT price_usd FROM monthly_spending") == [(4 * COST.price_usd,)]
+    spent = 4 * COST.price_usd + 4 * COST.price_usd / COST.billed_units
+    assert rows(engine, "SELECT price_usd FROM monthly_spending") == [(spent,)]
     known = rows(engine, "SELECT key FROM images ORDER BY 1")
     assert {key for (key,) in known} == {
         clip.key for clip in clips if clip.key.startswith(("removed", "forbidden"))

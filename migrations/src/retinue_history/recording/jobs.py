@@ -60,6 +60,7 @@ class OpenJob:
             have it or not: start it again with the same token.
         provider_job_id: The service's id of it; ``None`` until it is started.
         expected: Its expected cost; ``None`` before it is estimated.
+        billed_units: Units billed for failed attempts and calls so far, for the run to include.
         wanted_at: When it was asked for.
         started_at: When the service was seen to have it; ``None`` before.
         hinted_at: When the service last sent a message about this attempt; ``None`` if it didn't.
@@ -78,6 +79,7 @@ class OpenJob:
     has_slot: bool
     provider_job_id: str | None
     expected: Charge | None
+    billed_units: Decimal
     wanted_at: datetime
     started_at: datetime | None
     hinted_at: datetime | None
@@ -139,7 +141,8 @@ _OPEN_JOBS = """
         jobs.job_id, jobs.fence, jobs.holder, jobs.detector, jobs.detector_version,
         jobs.fingerprint, jobs.event_id, jobs.job_group, jobs.attempt, jobs.token,
         jobs.reserved_at IS NOT NULL, jobs.provider_job_id, jobs.billing_group,
-        jobs.expected_units, jobs.expected_usd, jobs.wanted_at, jobs.started_at, jobs.hinted_at,
+        jobs.expected_units, jobs.expected_usd, jobs.billed_units,
+        jobs.wanted_at, jobs.started_at, jobs.hinted_at,
         images.image_id, images.bucket, images.key, images.version, images.versioned,
         images.last_uploaded_at, images.sequencer, images.etag, images.size_bytes,
         images.width_px, images.height_px,
@@ -165,6 +168,7 @@ _MINE = "job_id = %(job_id)s AND holder = %(holder)s AND fence = %(fence)s"
 
 # A message that came during the claim can be about a change that the worker didn't see.
 _LATER = """
+    billed_units = billed_units + %(billed_units)s,
     holder = NULL,
     lease_until = NULL,
     look_at = clock_timestamp() + CASE
@@ -199,6 +203,7 @@ _RESTART = f"""
         started_at = NULL,
         hinted_at = NULL,
         problem = %(problem)s,
+        billed_units = billed_units + %(billed_units)s,
         holder = NULL,
         lease_until = NULL,
         look_at = clock_timestamp() + make_interval(secs => %(after_seconds)s)
@@ -225,7 +230,8 @@ class Jobs:
     """The open jobs of one database. Threads can share it.
 
     A worker claims a job for a time, makes one step, and hands it on: ``started``, ``release``,
-    ``look_again`` and ``restart`` end the claim, ``finish`` ends the job. Each of these raises
+    ``look_again`` and ``restart`` end the claim, ``finish`` ends the job. Units that are billed for
+    a failed call are added to the job. Each of these raises
     ``StaleJobError`` if another worker has claimed the job since, or if it is gone. Every method
     raises ``HistoryError`` as ``History`` does.
 
@@ -322,9 +328,16 @@ class Jobs:
             StaleJobError: The job is no longer the worker's, or has no slot.
         """
         given = {"provider_job_id": provider_job_id, "after_seconds": look_after_seconds}
-        self._change(job, _STARTED, given)
+        self._change(job, _STARTED, {**given, "billed_units": 0})
 
-    def release(self, job: OpenJob, *, look_after_seconds: float, problem: str) -> None:
+    def release(
+        self,
+        job: OpenJob,
+        *,
+        look_after_seconds: float,
+        problem: str,
+        billed_units: Decimal = Decimal(0),
+    ) -> None:
         """Release the slot of a job that the service doesn't have, and end the claim.
 
         If the service may have it, call ``look_again``: the job keeps its slot, and the next worker
@@ -333,23 +346,37 @@ class Jobs:
         Raises:
             StaleJobError: The job is no longer the worker's, or is started.
         """
-        self._change(job, _RELEASE, {"problem": problem, "after_seconds": look_after_seconds})
+        self._change(job, _RELEASE, _again(look_after_seconds, problem, billed_units))
 
-    def look_again(self, job: OpenJob, *, after_seconds: float, problem: str | None = None) -> None:
+    def look_again(
+        self,
+        job: OpenJob,
+        *,
+        after_seconds: float,
+        problem: str | None = None,
+        billed_units: Decimal = Decimal(0),
+    ) -> None:
         """End the claim; a worker looks again later, or right away if a message came meanwhile.
 
         Raises:
             StaleJobError: The job is no longer the worker's.
         """
-        self._change(job, _LOOK_AGAIN, {"problem": problem, "after_seconds": after_seconds})
+        self._change(job, _LOOK_AGAIN, _again(after_seconds, problem, billed_units))
 
-    def restart(self, job: OpenJob, *, after_seconds: float, problem: str) -> None:
+    def restart(
+        self,
+        job: OpenJob,
+        *,
+        after_seconds: float,
+        problem: str,
+        billed_units: Decimal = Decimal(0),
+    ) -> None:
         """Begin the next attempt, with a new token and without a slot, and end the claim.
 
         Raises:
             StaleJobError: The job is no longer the worker's.
         """
-        self._change(job, _RESTART, {"problem": problem, "after_seconds": after_seconds})
+        self._change(job, _RESTART, _again(after_seconds, problem, billed_units))
 
     def renew(self, job: OpenJob, lease_seconds: float) -> None:
         """Extend the claim.
@@ -418,6 +445,10 @@ class Jobs:
                 raise _stale(job)
 
 
+def _again(after_seconds: float, problem: str | None, billed_units: Decimal) -> dict[str, Any]:
+    return {"after_seconds": after_seconds, "problem": problem, "billed_units": billed_units}
+
+
 def _claim_of(job: OpenJob) -> dict[str, Any]:
     return {"job_id": job.job_id, "holder": job.holder, "fence": job.fence}
 
@@ -429,9 +460,9 @@ def _stale(job: OpenJob) -> StaleJobError:
 def _open_job(row: Sequence[Any]) -> OpenJob:
     job_id, fence, holder, *configuration = row[:6]
     event_id, job_group, attempt, token, has_slot, provider_job_id = row[6:12]
-    billing_group, units, usd, wanted_at, started_at, hinted_at = row[12:18]
-    image_id, bucket, key, version, versioned, uploaded_at, sequencer = row[18:25]
-    etag, size_bytes, width_px, height_px, is_known, *facts = row[25:]
+    billing_group, units, usd, billed_units, wanted_at, started_at, hinted_at = row[12:19]
+    image_id, bucket, key, version, versioned, uploaded_at, sequencer = row[19:26]
+    etag, size_bytes, width_px, height_px, is_known, *facts = row[26:]
     return OpenJob(
         job_id=job_id,
         fence=fence,
@@ -444,6 +475,7 @@ def _open_job(row: Sequence[Any]) -> OpenJob:
         has_slot=has_slot,
         provider_job_id=provider_job_id,
         expected=None if billing_group is None else Charge(billing_group, units, usd),
+        billed_units=billed_units,
         wanted_at=wanted_at,
         started_at=started_at,
         hinted_at=hinted_at,

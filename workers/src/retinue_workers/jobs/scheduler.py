@@ -36,7 +36,7 @@ from retinue_sdk import (
     Video,
 )
 
-from retinue_workers.detectors.bill import is_plausible
+from retinue_workers.detectors.bill import billed_units, is_plausible
 from retinue_workers.detectors.errors import InvalidAnswerError
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.retry_policy import Answer, Fail, Pause, Succeed
@@ -359,7 +359,7 @@ class JobScheduler:
 
     async def _step(self, job: OpenJob) -> None:
         runner = self._runners[job.key.detector]
-        work = _Work(job, runner, _reference(job), Video(_reference(job)))
+        work = _Work(job, runner, _reference(job), Video(_reference(job)), job.billed_units)
         began = datetime.now(UTC)
         value: object
         try:
@@ -483,37 +483,55 @@ class JobScheduler:
                     self._records.success(work, answer, findings, runner.detector, Input.REFERENCE),
                 )
             case Fail():
-                work.billed_units += getattr(value, "billed_units", Decimal(0))
+                work.billed_units += billed_units(value)
                 await self._finish(work, self._records.failure(work, answer, step))
             case Restart(reason):
                 _log_retry(work, reason)
                 restart = partial(
-                    self._ready_jobs.restart, job, after_seconds=self._times.retry, problem=reason
+                    self._ready_jobs.restart,
+                    job,
+                    after_seconds=self._times.retry,
+                    problem=reason,
+                    billed_units=billed_units(value),
                 )
                 await self._ask(restart)
             case Pause(after_seconds, reason):
                 runner.pause(after_seconds, reason)
-                await self._try_later(work, after_seconds, reason, was_refused=True)
+                billed = billed_units(value)
+                await self._try_later(work, after_seconds, reason, billed, was_refused=True)
             case Wait(after_seconds, reason, was_refused):
                 _log_retry(work, reason)
                 self._metrics.retried(runner.name, was_refused)
                 seconds = max(after_seconds, self._times.retry) * random.uniform(1.0, 1.5)  # noqa: S311
-                await self._try_later(work, seconds, reason, was_refused=was_refused)
+                billed = billed_units(value)
+                await self._try_later(work, seconds, reason, billed, was_refused=was_refused)
 
     async def _try_later(
-        self, work: _Work, seconds: float, reason: str, *, was_refused: bool
+        self, work: _Work, seconds: float, reason: str, billed: Decimal, *, was_refused: bool
     ) -> None:
         """End the claim. A job keeps its slot if its service may have it."""
         if work.has_taken_slot and was_refused:
             release = partial(
-                self._ready_jobs.release, work.job, look_after_seconds=seconds, problem=reason
+                self._ready_jobs.release,
+                work.job,
+                look_after_seconds=seconds,
+                problem=reason,
+                billed_units=billed,
             )
             await self._ask(release)
         else:
-            await self._look_again(work.job, seconds, reason)
+            await self._look_again(work.job, seconds, reason, billed)
 
-    async def _look_again(self, job: OpenJob, seconds: float, problem: str | None) -> None:
-        again = partial(self._ready_jobs.look_again, job, after_seconds=seconds, problem=problem)
+    async def _look_again(
+        self, job: OpenJob, seconds: float, problem: str | None, billed: Decimal = Decimal(0)
+    ) -> None:
+        again = partial(
+            self._ready_jobs.look_again,
+            job,
+            after_seconds=seconds,
+            problem=problem,
+            billed_units=billed,
+        )
         await self._ask(again)
 
     async def _finish(self, work: _Work, run: RunRecord) -> None:

@@ -45,7 +45,8 @@ GRANT EXECUTE ON FUNCTION record_runs TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON videos TO retinue_writer;
 GRANT SELECT, INSERT, DELETE ON jobs TO retinue_writer;
 GRANT UPDATE (
-    attempt, token, provider_job_id, billing_group, expected_units, expected_usd, reserved_at,
+    attempt, token, provider_job_id, billing_group, expected_units, expected_usd, billed_units,
+    reserved_at,
     started_at, hinted_at, look_at, holder, fence, claimed_at, lease_until, problem
 ) ON jobs TO retinue_writer;
 GRANT SELECT, INSERT ON detector_configurations TO retinue_writer;

@@ -82,6 +82,15 @@ COMMENT ON FUNCTION record_videos(jsonb, jsonb) IS
     'are open, whose run key needs no work, or whose image is not there. Of the facts of one video, '
     'those that tell most count';
 
+CREATE FUNCTION job_usd(job jobs) RETURNS numeric
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (job).reserved_at IS NULL THEN 0 ELSE (job).expected_usd END
+        + coalesce((job).billed_units * (job).expected_usd / nullif((job).expected_units, 0), 0);
+
+COMMENT ON FUNCTION job_usd(jobs) IS
+    'The cost of an open job in US dollars: of its failed attempts, and what it will probably cost if '
+    'it is under way';
+
 CREATE FUNCTION reserve_job_slot(
     job bigint, worker text, claim bigint, slots int, budget_usd numeric, billing_group text,
     units numeric, usd numeric
@@ -118,8 +127,8 @@ BEGIN
         WHERE spent.month = date_trunc('month', now() AT TIME ZONE 'UTC')::date
             AND spent.detector = wanted.detector
     ) + (
-        SELECT coalesce(sum(open.expected_usd), 0) FROM jobs AS open
-        WHERE open.detector = wanted.detector AND open.reserved_at IS NOT NULL
+        SELECT coalesce(sum(job_usd(open)), 0) FROM jobs AS open
+        WHERE open.detector = wanted.detector
     ) THEN
         RETURN 'no_budget';
     END IF;
@@ -142,10 +151,12 @@ CREATE FUNCTION drop_jobs(dropped bigint[]) RETURNS bigint
                 month, detector, billing_group, billed_units, price_usd
             )
             SELECT
-                date_trunc('month', reserved_at AT TIME ZONE 'UTC')::date, detector, billing_group,
-                sum(expected_units), sum(expected_usd)
+                date_trunc('month', coalesce(reserved_at, now()) AT TIME ZONE 'UTC')::date, detector,
+                billing_group,
+                sum(billed_units + CASE WHEN reserved_at IS NULL THEN 0 ELSE expected_units END),
+                sum(job_usd(ROW(gone.*)::jobs))
             FROM gone
-            WHERE reserved_at IS NOT NULL
+            WHERE reserved_at IS NOT NULL OR billed_units > 0
             GROUP BY 1, 2, 3
             ORDER BY 1, 2, 3
             ON CONFLICT (month, detector, billing_group) DO UPDATE SET
@@ -156,5 +167,5 @@ CREATE FUNCTION drop_jobs(dropped bigint[]) RETURNS bigint
     END;
 
 COMMENT ON FUNCTION drop_jobs(bigint[]) IS
-    'Deletes jobs whose result is not wanted any more, and adds the expected cost of those under way '
-    'to monthly_spending. Returns how many there were';
+    'Deletes jobs whose result is not wanted any more, and adds the cost of their failed attempts and '
+    'the expected cost of those under way to monthly_spending. Returns how many there were';

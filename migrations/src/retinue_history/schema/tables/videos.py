@@ -114,6 +114,13 @@ jobs = Table(
     Column("expected_units", Numeric, comment="Units that the provider will bill, by an estimate"),
     Column("expected_usd", Numeric, comment="Their expected price in US dollars"),
     Column(
+        "billed_units",
+        Numeric,
+        nullable=False,
+        server_default=text("0"),
+        comment="Units billed for failed attempts and calls so far. The run will include them",
+    ),
+    Column(
         "wanted_at",
         timestamp,
         nullable=False,
@@ -168,6 +175,7 @@ jobs = Table(
     ),
     CheckConstraint("expected_units >= 0 AND expected_units < 'Infinity'", name="expected_units"),
     CheckConstraint("expected_usd >= 0 AND expected_usd < 'Infinity'", name="expected_usd"),
+    CheckConstraint("billed_units >= 0 AND billed_units < 'Infinity'", name="billed_units"),
     CheckConstraint("num_nulls(holder, lease_until) IN (0, 2)", name="lease"),
     Index(
         "ix_jobs_due",
