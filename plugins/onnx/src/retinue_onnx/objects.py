@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 from retinue_sdk import ConfigurationError, Detection, DetectorNotReadyError, Json
+from retinue_sdk.training import Trainer
 
 from retinue_onnx.class_names import chosen_names, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
 from retinue_onnx.options import Axes, Channels, OnnxOptions, PixelValues, Resize
+from retinue_onnx.thresholds import thresholds_in_metadata
 
 if TYPE_CHECKING:
     from retinue_onnx.candidates import Candidates
@@ -51,7 +53,9 @@ class ObjectOptions(OnnxOptions):
     """Minimum confidence, 0 to 1."""
 
     thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Minimum confidence of single labels, 0 to 1, instead of ``threshold``."""
+    """Minimum confidence of single labels, 0 to 1, instead of ``threshold``. A trained model brings
+    one for each label, which this option overrides.
+    """
 
     labels: Path | tuple[str, ...] | None = None
     """Names of the classes, ordered by id: a text file with one per line, or a list. Default: the
@@ -95,7 +99,10 @@ class ObjectOptions(OnnxOptions):
 
 
 class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
-    """Finds objects: NanoDet with the 80 categories of COCO, or your own model."""
+    """Finds objects: NanoDet with the 80 categories of COCO, or your own model.
+
+    `retinue models train --on local --kind objects` trains such a model.
+    """
 
     name: ClassVar[str] = "onnx-objects"
     version: ClassVar[str] = "3"
@@ -110,6 +117,14 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         super().__init__(options)
         self._labels = None if options.labels is None else chosen_names(options.labels)
         self._recognised: ObjectLayout
+        self._thresholds: Mapping[str, float] = options.thresholds
+
+    @classmethod
+    def trainer(cls) -> Trainer:
+        """Return the trainer of detectors."""
+        from retinue_onnx.training.new_heads import NewHeads
+
+        return NewHeads()
 
     def model_fingerprint(self) -> str:
         """Return the SHA-256 of the model file and of the labels."""
@@ -142,7 +157,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
 
     @property
     def _least(self) -> float:
-        return min((self.options.threshold, *self.options.thresholds.values()))
+        return min((self.options.threshold, *self._thresholds.values()))
 
     def _layout(self, session: "OnnxSession") -> "ObjectLayout":
         from retinue_onnx.recognition import Choices, recognised
@@ -167,6 +182,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
                 f"option thresholds: the model has no label {', '.join(unknown)}; its labels are "
                 f"{', '.join(self._recognised.labels)}"
             )
+        self._thresholds = {**thresholds_in_metadata(session.metadata), **options.thresholds}
         return self._recognised
 
     def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
@@ -183,6 +199,5 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         return [
             Detection("label", label, min(float(score), 1.0), box)
             for label, score, box in zip(labels, candidates.scores, boxes, strict=True)
-            if label is not None
-            and score >= self.options.thresholds.get(label, self.options.threshold)
+            if label is not None and score >= self._thresholds.get(label, self.options.threshold)
         ]
