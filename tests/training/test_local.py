@@ -100,11 +100,15 @@ def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:
         smaller.save(photos / "brick" / f"small{number}.jpg", quality=70)
     (photos / "Gravel").mkdir()
     tile("gravel", 9).save(photos / "Gravel" / "9.jpg")
+    (photos / "brick" / "old").mkdir()
+    tile("brick", 11).save(photos / "brick" / "old" / "11.jpg")
+    (photos / ".DS_Store").write_bytes(b"Bud1")
     (photos / "horse").mkdir()
     tile("grass", 10).save(photos / "horse" / "10.jpg")
     train = ["models", "train", "ground", "--on", "local", "--from", photos]
     refused = run(*train, "--strict", exit_code=2).stderr
     for problem in (
+        "1 × file that isn't directly in a label's folder: brick/old/11.jpg",
         "2 × image that cannot be read: grass/broken.jpg (",
         "1 × image that is a copy of another: grass/0.jpg, grass/copy.jpg",
         "1 × picture that is there more than once, with different annotations: brick/1.jpg,",
@@ -151,7 +155,7 @@ def test_boxes_are_checked_and_their_contents_learned(run: Run, tmp_path: Path) 
         "1 × box outside its image: annotation 0",
         "1 × image in which not everything is marked",
         "1 × image with an empty box: 1.png: brick",
-        "1 × image whose size is another than its annotations say: 2.png",
+        "1 × image whose size differs from its annotations: 2.png",
     ):
         assert problem in refused
     card = json.loads(run(*train, "--json").stdout)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image as Pillow
-from retinue_onnx.labels import OnnxLabelDetector
+from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.thresholds import thresholds_in_metadata
 from retinue_onnx.training.regression import L2, fit
 from retinue_onnx.training.scoring import average_precision, best_threshold
@@ -125,6 +125,15 @@ def test_a_killed_training_continues_and_ends_with_the_same_bytes(
     again = trainer.train(data, options, cache=tmp_path / "a", progress=lambda _: None, stop=stop)
     assert len(loaded) == 20, "no image is read twice"
     assert again.f1 == 1
+    (tmp_path / "model.onnx").write_bytes(again.model)
+    for options_given, labels in (({}, ["grass"]), ({"threshold": 0.0}, ["grass", "brick"])):
+        detector = OnnxLabelDetector(
+            OnnxLabelOptions(model=tmp_path / "model.onnx", **options_given)
+        )
+        detector.start()
+        [found] = detector.detect([data.test[-1].load()])
+        assert [one.label for one in found.detections] == labels
+    loaded.clear()
 
     # Ctrl-C before there is a model, and in the middle of the fit; then to the end elsewhere.
     stop.set()

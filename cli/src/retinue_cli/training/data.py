@@ -13,7 +13,7 @@ from uuid import UUID
 from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
 from retinue_sdk import ImageReference
 
-from retinue_cli.data.ground_truth import AnnotatedImage, Annotations
+from retinue_cli.data.ground_truth import AnnotatedImage, Annotations, Problems
 from retinue_cli.options.s3_uri import S3Uri
 
 if TYPE_CHECKING:
@@ -200,22 +200,41 @@ def place(image: TrainingImage) -> float:
     return int.from_bytes(hashlib.sha256(name).digest()[:6]) / 2**48
 
 
-def from_folder(folder: Path, home: str | None) -> list[TrainingImage]:
-    """Return the files of one subfolder per label, to be uploaded below ``home`` if it is given."""
-    bucket, prefix = "", ""
-    if home is not None:
-        parsed = S3Uri.parse(home)
-        bucket, prefix = parsed.bucket, parsed.folder
+def from_folder(folder: Path, home: str) -> list[TrainingImage]:
+    """Return the files of one subfolder per label, to be uploaded below ``home``."""
+    place = S3Uri.parse(home)
     return [
         TrainingImage(
-            bucket,
-            f"{prefix}{path.parent.name}/{path.name}",
+            place.bucket,
+            f"{place.folder}{path.parent.name}/{path.name}",
             [Thing(path.parent.name, None)],
             path=path,
         )
         for path in sorted(folder.glob("*/*"))
         if path.suffix.lower() in SUFFIXES
     ]
+
+
+def from_own_folder(folder: Path, problems: Problems) -> list[TrainingImage]:
+    """Return the files of one subfolder per label, which stay on this machine.
+
+    Files of all formats are returned. Hidden ones are ignored, as file managers write them.
+
+    Args:
+        folder: The folder.
+        problems: Collects files that aren't in a label's folder.
+    """
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts) or path.is_dir():
+            continue
+        if len(name.parts) == 2:
+            label = name.parts[0]
+            found.append(TrainingImage("", name.as_posix(), [Thing(label, None)], path=path))
+        else:
+            problems.add("file that isn't directly in a label's folder", name.as_posix())
+    return found
 
 
 def from_bucket(s3: "S3Client", uri: str) -> list[TrainingImage]:

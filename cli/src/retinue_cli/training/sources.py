@@ -32,7 +32,7 @@ def read_source(
         s3: Returns a client.
         home: Location of the images of a COCO file without URIs.
         uploads: Where a folder's images will be uploaded; ``None`` if they stay on this machine.
-        problems: Collects invalid parts of a file.
+        problems: Collects invalid parts of a file or a folder.
 
     Raises:
         ConfigurationError: It isn't a source, or it is invalid.
@@ -45,7 +45,12 @@ def read_source(
         if source.startswith("s3://"):
             found = data.from_bucket(s3(), source)
         elif Path(source).is_dir():
-            found = data.from_folder(Path(source), uploads)
+            folder = Path(source)
+            found = (
+                data.from_own_folder(folder, problems)
+                if uploads is None
+                else data.from_folder(folder, uploads)
+            )
         else:
             found = data.from_annotations(Annotations.read(Path(source), problems), home)
     except (OSError, ValueError, ClientError, BotoCoreError) as error:

@@ -26,15 +26,17 @@ def best_threshold(confidences: Floats, truths: Truths) -> float:
     """
     if not truths.any():
         return 0.5
-    ordered = np.unique(confidences)
+    order = np.argsort(confidences, kind="stable")
+    ordered, right = confidences[order], truths[order]
     middles = (ordered[1:] + ordered[:-1]) / 2
     candidates = np.unique(np.round([*middles, float(ordered[0]) / 2, 0.5], DIGITS))
-    scores = [_f1(confidences >= one, truths) for one in candidates]
-    best = max(scores)
-    equal = [
-        float(one) for one, score in zip(candidates, scores, strict=True) if np.isclose(score, best)
-    ]
-    return min(equal, key=lambda one: (abs(one - 0.5), one))
+    below = np.searchsorted(ordered, candidates.astype(np.float32))
+    found = len(ordered) - below
+    missed = np.concatenate([[0], np.cumsum(right)])[below]
+    true = int(truths.sum())
+    scores = 2 * (true - missed) / (found + true)
+    equal = candidates[np.isclose(scores, scores.max())]
+    return float(min(equal, key=lambda one: (abs(one - 0.5), one)))
 
 
 def class_score(label: str, threshold: float, confidences: Floats, truths: Truths) -> ClassScore:
