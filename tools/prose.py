@@ -39,17 +39,19 @@ class Rule:
     """A phrase to avoid.
 
     Attributes:
-        pattern: A regular expression; a space stands for any white space.
+        pattern: A regular expression; a space matches any white space.
         instead: Replacement to suggest.
         most: How often it may still occur; lower it whenever you remove one.
         opener: ``all`` to count only docstrings that begin with it, or ``functions`` for those of
             functions; empty to count every occurrence.
+        docstrings: Whether to count only occurrences in docstrings.
     """
 
     pattern: str
     instead: str
     most: int = 0
     opener: str = ""
+    docstrings: bool = False
 
     def find(self, text: Text) -> Iterator[tuple[int, str]]:
         """Yield line and text of each occurrence."""
@@ -58,6 +60,8 @@ class Rule:
             counts = bool(text.documents) if self.opener == "all" else text.documents == "function"
             found = pattern.match(text.text) if counts else None
             matches = [found] if found else []
+        elif self.docstrings and not text.documents:
+            matches = []
         else:
             matches = list(pattern.finditer(text.text))
         for match in matches:

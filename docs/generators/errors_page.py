@@ -65,7 +65,7 @@ called, and nothing was billed. To list skips:
 Messages that name no image have no run: see the log events `malformed_message` and `event_ignored`
 in [Monitor a worker](monitoring.md#logs).
 """
-"""The page. A code in braces stands for the table of the codes from there to the next one."""
+"""The page. A code in braces is replaced by the table of the codes from there to the next one."""
 
 _TABLES = ("empty_file", "not_a_video", "object_not_found", "detector_timeout", "skipped_by_bucket")
 

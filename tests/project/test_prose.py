@@ -41,6 +41,14 @@ def test_python_is_read_where_people_read_it(tmp_path: Path) -> None:
     assert places == {f"module.py:{line}" for line in (1, 3, 4, 8, 12)}
 
 
+def test_a_rule_can_be_about_docstrings_only(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(MODULE, encoding="utf-8")
+    problems = check(tmp_path, [Rule(r"\bshall\b", "must", docstrings=True)], ["*.py"])
+    assert [problem.partition(": ")[0] for problem in problems if "write" in problem] == [
+        "module.py:1"
+    ]
+
+
 def test_openers_of_functions_are_read_apart(tmp_path: Path) -> None:
     text = '"""The module."""\n\n\ndef the() -> None:\n    """The function."""\n'
     (tmp_path / "module.py").write_text(text, encoding="utf-8")

@@ -61,4 +61,4 @@ class CurrentCredentials:
     def _forget(self, renewal: "asyncio.Task[ReadOnlyCredentials]") -> None:
         self._renewal = None
         if not renewal.cancelled():
-            renewal.exception()  # retrieved, even if no call waits for it any more
+            renewal.exception()  # retrieved, even if no call waits for it

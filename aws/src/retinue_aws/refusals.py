@@ -25,8 +25,8 @@ spreads, S3 refuses some calls and serves others, so one comparison proves littl
 """
 
 VISITS = 3
-"""Number of refusals after which an object is the cause, if S3 served others in between that can't
-be requested any more.
+"""Number of refusals after which an object is the cause, if S3 served others in between that can
+no longer be requested.
 """
 
 SUSPECTS = 1_000

@@ -39,7 +39,7 @@ class _Login:
 
     Args:
         url: The database, with the login.
-        connections: Most connections.
+        connections: Maximum number of connections.
         password: Called for the password at each new connection; by default, the URL's own.
         check: Raises if the login can do too much or too little.
     """

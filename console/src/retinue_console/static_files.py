@@ -17,7 +17,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 class StaticFiles:
     """The files of ``static/``, and of others in ``static/vendored/``.
 
-    All lie below one digest of all of them, so that modules can import each other by relative
+    All are below one digest of all of them, so that modules can import each other by relative
     names.
     """
 

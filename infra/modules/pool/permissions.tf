@@ -60,7 +60,7 @@ locals {
       Resource = [local.detectors[detector].project_version_arn]
     } if contains(keys(local.detectors), detector)
   ]
-  # A project's own ARN ends in a number that its versions' ARNs do not tell.
+  # A project's own ARN ends in a number that is not in its versions' ARNs.
   project_statements = [
     for detector, operations in local.project_operations : {
       Sid      = "Project"

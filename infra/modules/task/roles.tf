@@ -17,7 +17,7 @@ locals {
     }]
   })
 
-  # Secrets are named "ARN:json-key::"; the policy wants the ARN alone.
+  # Secrets are named "ARN:json-key::"; the policy needs the ARN alone.
   secret_arns = distinct([for value in values(var.secrets) : join(":", slice(split(":", value), 0, 7))])
 }
 

@@ -71,7 +71,7 @@ class Capabilities:
             All workers with the same history share it, and so do all detectors with the same
             ``job_group``.
         job_group: The name under which jobs are counted.
-        device: What the detector computes on, for ``retinue plugins`` and the metrics.
+        device: The device on which the detector computes, for ``retinue plugins`` and the metrics.
 
     Raises:
         ValueError: A value is outside its range.

@@ -76,7 +76,7 @@ def worker(plugins_dir: Path | None) -> None:
         received = runner.run(_serve(settings))
     try:
         sys.stdout.flush()
-    except OSError:  # metrics can't be written any more; Python would exit with code 120
+    except OSError:  # metrics can no longer be written; Python would exit with code 120
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if received is signal.SIGINT:
         sys.exit(EXIT_INTERRUPTED)

@@ -19,7 +19,7 @@ from retinue_history import (
 from retinue_sdk import Image, ImageReference
 
 GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
-"""Error codes that mean that this version of the object isn't in S3 any more."""
+"""Error codes that mean that this version of the object is no longer in S3."""
 
 JOB_TAG = "retinue/"
 """The beginning of a job's tag at its service. The job's token follows."""

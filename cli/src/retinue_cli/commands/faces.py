@@ -274,7 +274,7 @@ def delete(
                 "`retinue faces forget`, which also removes detections, or pass --with-people"
             )
         if not yes:
-            click.confirm(f"Delete {collection} with {faces} for good?", abort=True, err=as_json)
+            click.confirm(f"Delete {collection} with {faces} permanently?", abort=True, err=as_json)
         service.delete(collection)
         gone = people.drop_collection(service.region, collection)
     if as_json:

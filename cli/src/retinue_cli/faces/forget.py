@@ -68,7 +68,7 @@ class PersonTraces:
 
     Attributes:
         vectors: Face ids by collection, without empty collections.
-        missing: Collections that don't exist any more.
+        missing: Collections that no longer exist.
         enrolments: Number of collections in which the person is enrolled.
         detections: Detections that name the subject.
         runs: Runs whose raw response names the subject.
@@ -179,7 +179,7 @@ class Forgetting:
         """
         also = tuple(also)
         for place in found.missing:
-            told(f"{place[1]} in {place[0]}: there is no such collection any more")
+            told(f"{place[1]} in {place[0]}: this collection no longer exists")
         for _ in range(ROUNDS):
             # Committed before anything is removed, because it contains the faces' ids.
             erasure_id = self._erasures.open(subject.kind, subject.key, found.names)

@@ -15,7 +15,7 @@ class Interruption:
 
     Python ignores an exception of a signal handler during an object's finalisation. So the signal
     is also recorded, and loops call ``check``. ``check`` also detects that ``make`` was killed,
-    because then no terminal can end the run any more.
+    because then no terminal can end the run.
     """
 
     def __init__(self) -> None:

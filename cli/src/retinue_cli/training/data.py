@@ -55,7 +55,7 @@ class TrainingImage:
         made_by: The kind of author, such as people.
         scope: Labels that people or detectors looked for.
         exhaustive: Whether everything within the scope is among the items.
-        absent: What people said is not there.
+        absent: Things that people rejected.
         reference: The version of the object that was annotated, if it comes from the history.
         sha256: The hash of its bytes, if they were read.
     """

@@ -20,7 +20,7 @@ class PictureCache:
 
     Args:
         folder: Made when it is first written to.
-        max_bytes: Most bytes of all files.
+        max_bytes: Maximum size of all files.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:

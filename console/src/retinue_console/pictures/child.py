@@ -62,8 +62,8 @@ def encode(
     Args:
         data: The file.
         limits: How large it may be.
-        longest_px: Most width and height. Smaller pictures are not enlarged.
-        most_bytes: Most bytes of the WebP; lower qualities are tried until it has no more.
+        longest_px: Maximum width and height. Smaller pictures are not enlarged.
+        most_bytes: Maximum size of the WebP; lower qualities are tried until it fits.
         part: Left, top, right and bottom of the part, as ratios; ``None`` for all.
 
     Raises:
@@ -93,9 +93,9 @@ def encode_still(
     Args:
         file: The video.
         at_ms: The time, in milliseconds.
-        limits: How many pixels a frame may have.
-        longest_px: Most width and height.
-        most_bytes: Most bytes of the WebP.
+        limits: Maximum number of pixels of a frame.
+        longest_px: Maximum width and height.
+        most_bytes: Maximum size of the WebP.
 
     Raises:
         ImportError: PyAV isn't installed.

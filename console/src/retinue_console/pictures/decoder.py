@@ -38,7 +38,7 @@ class Decoder:
     """Turns files into pictures for browsers.
 
     Args:
-        seconds: Longest decoding of one file.
+        seconds: Time limit for one file.
     """
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -63,8 +63,8 @@ class Decoder:
         Args:
             data: The file.
             limits: How large it may be.
-            longest_px: Most width and height.
-            most_bytes: Most bytes of the WebP.
+            longest_px: Maximum width and height.
+            most_bytes: Maximum size of the WebP.
             part: Left, top, right and bottom of a part to cut out, as ratios; ``None`` for all.
 
         Raises:
@@ -96,9 +96,9 @@ class Decoder:
             read: Returns bytes of the file, from an offset on, up to a number.
             size_bytes: The file's size.
             at_ms: The time, in milliseconds.
-            limits: How many pixels a frame may have.
-            longest_px: Most width and height.
-            most_bytes: Most bytes of the WebP.
+            limits: Maximum number of pixels of a frame.
+            longest_px: Maximum width and height.
+            most_bytes: Maximum size of the WebP.
 
         Raises:
             InvalidImageError: It can't be decoded within the limits.
@@ -284,7 +284,7 @@ class _Child:
         """Have a file decoded.
 
         Args:
-            request: What to do.
+            request: The request.
             data: The file.
             read: Reads a part of the file, if the process asks for parts.
             seconds: How long it may take.

@@ -19,7 +19,7 @@ from retinue_console.pictures.pictures import Pictures
 from retinue_console.settings import ConsoleSettings
 
 TIDY_SECONDS = 300.0
-"""How often pictures of images that the history doesn't have any more are removed, and decoding
+"""How often pictures of images that the history no longer has are removed, and decoding
 processes without work ended."""
 
 _log = logging.getLogger(__name__)

@@ -39,8 +39,8 @@ class PictureKind(Enum):
     """A size of pictures.
 
     Attributes:
-        longest_px: Most width and height.
-        most_bytes: Most bytes.
+        longest_px: Maximum width and height.
+        most_bytes: Maximum size in bytes.
     """
 
     THUMBNAIL = ("thumbnail", 320, 25_000)
@@ -66,7 +66,7 @@ class NoPictureError(Exception):
 
 
 class NoStillError(Exception):
-    """There is no picture of a video; the message says why, if more can be said."""
+    """There is no picture of a video; the message has the reason, if it is known."""
 
 
 @dataclass(frozen=True, slots=True)

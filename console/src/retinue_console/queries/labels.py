@@ -191,7 +191,7 @@ def _by_day(values: dict[str, Any], days: int, otherwise: Any) -> list[Any]:
     return [values.get(str(day), otherwise) for day in range(days)]
 
 
-# A history that isn't written any more has its last days, too.
+# A history that is no longer written has its last days, too.
 _LAST_DAY = """SELECT least(
     coalesce((SELECT max(day) FROM label_counts), now()::date),
     (coalesce({}::timestamptz, now()) AT TIME ZONE 'UTC' - interval '1 microsecond')::date

@@ -49,7 +49,7 @@ class OpenQueue:
 
     Attributes:
         name: Its name.
-        left: Number of its images that want answers.
+        left: Number of its images that need answers.
         mine: Number of images that the person has answered.
     """
 

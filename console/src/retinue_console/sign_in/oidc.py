@@ -275,7 +275,7 @@ class _Cookie:
         self._set(response, token, self._seconds)
 
     def end(self, request: HTTPConnection) -> None:
-        """Don't read the cookie of a request any more, wherever it was copied to."""
+        """Reject the cookie of a request from now on, including copies."""
         if self.read(request) is None:
             return
         now = self._clock()

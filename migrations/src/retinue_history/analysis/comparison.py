@@ -212,7 +212,7 @@ def compare(
     """Yield the change of each detection in the images of both sides, image by image.
 
     Raises:
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
     """
     query = comparison_sql(before, after, min_iou=min_iou, newest=newest)
     for *change, was, now in snapshot.rows(query):

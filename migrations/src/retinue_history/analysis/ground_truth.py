@@ -57,7 +57,7 @@ def images_by_name(
 
 
 def images_by_id(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, KnownImage]:
-    """Return images by their ids, even if they don't exist any more.
+    """Return images by their ids, even if they no longer exist.
 
     Raises:
         HistoryUnavailableError: The database doesn't answer.

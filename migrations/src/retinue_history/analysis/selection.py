@@ -161,7 +161,7 @@ _LATEST = sql.SQL(
                 > ({in_use}, runs.started_at, runs.run_id)
     )"""
 ).format(other_in_use=_IN_USE.format(runs=sql.Identifier("other")), in_use=IN_USE)
-"""SQL as in the view ``latest_detections``, but for runs, including empty ones."""
+"""SQL as in the view ``latest_detections``, for runs, including empty ones."""
 
 
 def split_place(text: str) -> tuple[str | None, str]:

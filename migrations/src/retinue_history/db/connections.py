@@ -108,10 +108,10 @@ def connect(
         url: The database; ``postgresql://…``.
         application_name: Shown in ``pg_stat_activity``.
         autocommit: Whether each statement is a transaction.
-        statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
+        statement_timeout_seconds: Time limit of a statement, including waits for locks; 0 for no
             limit, ``None`` for the server's setting. A startup parameter would save a round trip,
             but poolers refuse it.
-        answer_timeout_seconds: Longest time without an answer, after which the connection is
+        answer_timeout_seconds: Time limit for an answer, after which the connection is
             closed. A server that hangs enforces no limit of its own, and its system still
             acknowledges what is sent. ``None`` for no limit.
         password: The password; by default the URL's own.
@@ -145,7 +145,7 @@ class _LimitedConnection(psycopg.Connection[Any]):
     """A connection that is closed if the server doesn't answer.
 
     Attributes:
-        answer_seconds: Longest time without an answer; ``None`` for no limit.
+        answer_seconds: Time limit for an answer; ``None`` for no limit.
     """
 
     answer_seconds: float | None = None
@@ -199,7 +199,7 @@ class ConnectionPool:
         application_name: Shown in ``pg_stat_activity``.
         max_size: Maximum number of connections, at least 1.
         timeout_seconds: How long to wait for a free one.
-        statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
+        statement_timeout_seconds: Time limit of a statement, including waits for locks; 0 for no
             limit. If the URL's ``options`` set a limit, that one applies.
         answer_timeout_seconds: As for ``connect``.
         password: Called for the password at each new connection, so that a rotated secret or a

@@ -39,7 +39,7 @@ def create_history_engine(
         application_name: Shown in ``pg_stat_activity``.
         pool_size: Maximum number of connections, at least 1.
         pool_timeout_seconds: How long to wait for a free one before ``HistoryUnavailableError``.
-        statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
+        statement_timeout_seconds: Time limit of a statement, including waits for locks; 0 for no
             limit. If the URL's ``options`` set a limit, that one applies.
 
     Raises:

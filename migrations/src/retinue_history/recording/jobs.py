@@ -52,7 +52,7 @@ class OpenJob:
         fence: The number of the claim. Later claims have greater ones.
         holder: The worker that has claimed it.
         key: The detector and the video.
-        event_id: Event that wants it; its run has the same.
+        event_id: Event that requested it; its run has the same.
         job_group: Jobs of one group are counted together.
         attempt: Number of the attempt, from 1.
         token: Identifies the attempt; 43 characters of ``[a-zA-Z0-9-_]``.

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 Box: TypeAlias = tuple[float, float, float, float]
-"""Left, top, width, height: ratios of the image as displayed; may lie outside [0, 1]."""
+"""Left, top, width, height: ratios of the image as displayed; may be outside [0, 1]."""
 
 JsonText: TypeAlias = str
 """JSON without NUL and unpaired surrogates, as the SDK's ``encode_json`` writes it."""
@@ -200,7 +200,7 @@ class JobRecord:
 
     Attributes:
         key: The detector and the video.
-        event_id: Event that wants it, as in the run that will replace it.
+        event_id: Event that requested it, as in the run that will replace it.
         job_group: Jobs of one group are counted together against the service's limit.
     """
 

@@ -325,7 +325,7 @@ def release(reviewer: Connection, lease_id: UUID, person: str) -> bool:
     """Release an image without an answer, so that others get it now.
 
     Returns:
-        False if the person does not hold it any more.
+        False if the person no longer holds it.
     """
     with map_errors():
         row = reviewer.execute("SELECT release_lease(%s, %s)", [lease_id, person]).fetchone()

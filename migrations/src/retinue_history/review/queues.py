@@ -78,8 +78,8 @@ class Queue:
         created_by: The login of the person who created it.
         created_at: When.
         closed_at: When it was closed; ``None`` while it is open.
-        open: Number of images that want answers.
-        disputed: Number of images that want an adjudicator.
+        open: Number of images that need answers.
+        disputed: Number of images that need an adjudicator.
         settled: Number of settled images.
     """
 

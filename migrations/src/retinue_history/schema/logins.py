@@ -40,7 +40,7 @@ def create_iam_logins(
     """Create the logins if the server has RDS's role ``rds_iam``. Idempotent.
 
     Members of that role authenticate with an IAM token instead of a password. Logins of analysts
-    that aren't named any more can't connect any more.
+    that are no longer named can no longer connect.
 
     Args:
         database: Its engine or URL, migrated. The user needs CREATEROLE, and must have created

@@ -50,7 +50,7 @@ def upgrade(
         HistorySetupError: The database is in another encoding than UTF8, or its pooler refuses
             transactions.
         HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
-            says which to grant), or another process has been migrating for longer than
+            names it), or another process has been migrating for longer than
             ``lock_timeout_seconds``.
     """
     from alembic import command

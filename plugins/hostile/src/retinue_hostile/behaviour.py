@@ -37,7 +37,7 @@ class Hangs(Hostile[HangsOptions]):
     name: ClassVar[str] = "hostile-hangs"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Sleep until no caller waits any more."""
+        """Sleep until no caller waits."""
         time.sleep(self.options.seconds)
         return [found(image) for image in images]
 

@@ -108,7 +108,7 @@ def best_rows(graph: Graph, head: Head, limit: int, name: str) -> None:
     Args:
         graph: Gets the operators.
         head: The candidates.
-        limit: How many rows there are at most. All candidates, if they are fewer.
+        limit: Maximum number of rows. All candidates, if they are fewer.
         name: The name of the result: shape (N, K, 6), descending by score.
     """
     boxes, classes = head.shape

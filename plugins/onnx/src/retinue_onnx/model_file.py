@@ -79,7 +79,7 @@ class ModelFile:
             data = self.path.read_bytes()
         except OSError as error:
             raise ConfigurationError(
-                f"option model: {self.path} cannot be read any more ({error.strerror or error})"
+                f"option model: {self.path} can no longer be read ({error.strerror or error})"
             ) from error
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ConfigurationError(

@@ -121,7 +121,7 @@ class Rectangle:
 def smallest_rectangle(points: Floats) -> Rectangle:
     """Return the rectangle of the smallest area around points.
 
-    One of its sides lies on a side of the points' convex hull.
+    One of its sides is on a side of the points' convex hull.
 
     Args:
         points: Shape (n, 2), n at least 1.

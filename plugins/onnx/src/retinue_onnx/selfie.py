@@ -1,7 +1,7 @@
 """MediaPipe's selfie segmentation: which pixels belong to people.
 
 The network sees the whole image as 256 × 256 pixels, without its proportions
-(https://github.com/google-ai-edge/mediapipe, Apache-2.0). It doesn't tell people apart, so each
+(https://github.com/google-ai-edge/mediapipe, Apache-2.0). It doesn't separate people, so each
 connected region is one segment.
 """
 

@@ -108,8 +108,8 @@ class RekognitionDetector(RekognitionService[OptionsT], AsyncDetector[OptionsT])
     ) -> None:
         """Check that Rekognition rejects the image and not an option.
 
-        InvalidParameterException means either, and its message ("Request has Invalid Parameters",
-        boto/botocore#1366) doesn't say which. A control image is sent with the same options. If
+        InvalidParameterException can mean either, and its message is the same ("Request has Invalid
+        Parameters", boto/botocore#1366). A control image is sent with the same options. If
         Rekognition rejects it, too, the options are the cause. It costs one image, at most once in
         ``CONTROL_SECONDS``.
 

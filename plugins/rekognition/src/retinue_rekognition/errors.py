@@ -70,7 +70,7 @@ class UnreadableObjectError(DetectorNotReadyError):
 
 
 class StalePageError(RetriableError):
-    """The token of a page of a job's result isn't valid any more."""
+    """The token of a page of a job's result is no longer valid."""
 
 
 class RejectedError(InvalidImageError):

@@ -75,7 +75,7 @@ class Versions:
         stop_seconds: Duration of a stop.
         max_running: Maximum number of hosted models ("Guidelines and quotas in Amazon Rekognition
             Custom Labels": 2).
-        max_units: Most inference units of all hosted models together (the same page: 5).
+        max_units: Maximum of inference units of all hosted models together (the same page: 5).
         failing_starts: Messages of the next starts that end as FAILED, one after the other.
         projects: Projects by name.
     """

@@ -348,7 +348,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _meant(kind: str, place: tuple[int | str, ...], known: Iterable[str]) -> str:
-    """Return a hint at the option that an unknown one may stand for."""
+    """Return a hint at the option that an unknown one may mean."""
     unknown = kind == "extra_forbidden" and len(place) == 1
     return did_you_mean(str(place[0]), known) if unknown else ""
 

@@ -74,7 +74,7 @@ class Check:
         """Apply the check.
 
         Raises:
-            CheckFailedError: The detector fails. The message says what happened, what was expected,
+            CheckFailedError: The detector fails. The message has the result, the expected result
                 and the remedy.
             NotApplicableError: It doesn't apply to this detector.
         """

@@ -187,7 +187,7 @@ async def _cancel(call: Coroutine[Any, Any, object], turns: int) -> None:
 
 
 def _expect_times(findings: Findings, video: Video) -> None:
-    """Check that each appearance lies within the video, and that the bill is a number."""
+    """Check that each appearance is within the video, and that the bill is a number."""
     for one in findings.detections:
         if one.start_ms is None or one.end_ms is None:
             raise CheckFailedError(f"a detection has no time: {one!r}")

@@ -415,7 +415,7 @@ class DetectorRunner:
         self._pause_until(time.monotonic() + PROBE_SECONDS)
 
     async def _loaded(self, batch: Sequence[QueuedTask]) -> list[QueuedTask]:
-        """Load images that aren't loaded any more. Entries whose images fail get the error."""
+        """Load images that are no longer loaded. Entries whose images fail get the error."""
         ready = []
         for entry in batch:
             image = entry.task.image

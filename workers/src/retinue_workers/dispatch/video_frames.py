@@ -177,7 +177,7 @@ class VideoFrames:
     async def _consuming(
         self, consumer: "_Consumer", video: VideoObject
     ) -> "AsyncIterator[_Decoding]":
-        """Pass a detector the frames of a video inside the block, as others that want the same."""
+        """Pass a detector the frames of a video inside the block; they are decoded once."""
         sampling = consumer.runner.video or VideoSampling()
         decoding = self._joinable.get((video, sampling))
         if decoding is None:
@@ -379,7 +379,7 @@ class _Decoding:
         video: The video.
         sampling: The frames to decode.
         consumers: The detectors that still receive frames.
-        began: Set when it doesn't wait for other videos any more.
+        began: Set when it no longer waits for other videos.
         running: The task that decodes.
     """
 

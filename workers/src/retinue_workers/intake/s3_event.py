@@ -241,8 +241,8 @@ def _bridged(record: "_Object") -> ObjectEvent | _Ignored | None:
 
 
 _OF_CLOUDTRAIL = _Ignored(
-    "CloudTrail's records of API calls are not followed, because they don't say which object "
-    "version was made: switch on the bucket's notifications to EventBridge, and match the types "
+    "CloudTrail's records of API calls are not followed, because they lack the "
+    "object's version: switch on the bucket's notifications to EventBridge, and match the types "
     "Object Created and Object Deleted"
 )
 

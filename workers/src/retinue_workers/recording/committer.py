@@ -89,7 +89,7 @@ class Committer:
             try:
                 recorded = await self._write(part)
             except Exception:
-                size = len(part) // 2  # 0: it can't be divided any more
+                size = len(part) // 2  # 0: it can no longer be divided
                 raise
             new = [_new_runs(delivery, recorded) for delivery in part]
             runs = [run for each in new for run in each.values() if run.outcome != "skipped"]

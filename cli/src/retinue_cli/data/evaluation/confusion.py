@@ -29,7 +29,7 @@ class Confusion:
 
     Attributes:
         labels: The labels, in order.
-        counts: By (true label, found label). ``None`` stands for nothing.
+        counts: By (true label, found label). ``None`` means nothing.
         images: The names of the first ``MAX_IMAGES`` images of each pair, each once.
     """
 

@@ -272,7 +272,7 @@ def _score(coco: Any, place: int, label: str, at: int, threshold: float) -> Labe
 
 
 def _mean(precision: Any) -> float | None:
-    """Return the mean as in pycocotools' summary: -1 stands for a label without true items."""
+    """Return the mean as in pycocotools' summary: -1 means a label without true items."""
     counted = precision[precision > -1]
     return float(np.mean(counted)) if counted.size else None
 

@@ -56,7 +56,7 @@ def write_coco(
     has what COCO can't express, for ``retinue import``.
 
     Raises:
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     written = Written(images=0)

@@ -33,7 +33,7 @@ def write_label_studio(
     """Write one task per image. Boxes are in percent of the image.
 
     Raises:
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     written = Written(images=0)

@@ -49,7 +49,7 @@ def write_manifest(
     boxes, it has no information, so it is left out and counted.
 
     Raises:
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     written = Written(images=0)

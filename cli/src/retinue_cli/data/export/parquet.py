@@ -27,7 +27,7 @@ def write_parquet(
 
     Raises:
         ConfigurationError: pyarrow isn't installed.
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     try:

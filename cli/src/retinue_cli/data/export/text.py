@@ -16,7 +16,7 @@ def write_csv(
     """Write a header and one line per detection. Null is empty; ``""`` is an empty text.
 
     Raises:
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     blocks = snapshot.copy(detection_rows(selection), sql.SQL("FORMAT csv, HEADER"))
@@ -35,7 +35,7 @@ def write_jsonl(
     """Write one JSON object per detection.
 
     Raises:
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     rows = sql.SQL("SELECT row_to_json(selected) FROM ({}) AS selected").format(

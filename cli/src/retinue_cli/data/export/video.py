@@ -27,7 +27,7 @@ def write_webvtt(
 
     Raises:
         ConfigurationError: No video is selected, or several are.
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     written = Written()
@@ -60,7 +60,7 @@ def write_coco_video(
     video as displayed, or ``null``. ``track_id`` is the same for appearances of one object.
 
     Raises:
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     written = Written(images=0)
@@ -97,7 +97,7 @@ def write_cvat(
 
     Raises:
         ConfigurationError: No video is selected, or several are, or its frame rate is unknown.
-        HistoryUnavailableError: The database doesn't answer any more.
+        HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     written = Written()

@@ -79,7 +79,7 @@ def is_side(value: object) -> TypeGuard[int]:
 
 
 def inside(bbox_px: tuple[float, float, float, float], size_px: tuple[int, int]) -> bool:
-    """Return whether a box lies within an image, up to the tolerance."""
+    """Return whether a box is within an image, up to the tolerance."""
     left, top, width, height = bbox_px
     return (
         left >= -TOLERANCE_PX

@@ -167,5 +167,5 @@ CREATE FUNCTION drop_jobs(dropped bigint[]) RETURNS bigint
     END;
 
 COMMENT ON FUNCTION drop_jobs(bigint[]) IS
-    'Deletes jobs whose result is not wanted any more, and adds the cost of their failed attempts and '
+    'Deletes jobs whose result is no longer needed, and adds the cost of their failed attempts and '
     'the expected cost of those under way to monthly_spending. Returns how many there were';

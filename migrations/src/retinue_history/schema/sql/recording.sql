@@ -89,7 +89,7 @@ BEGIN
                                         AND NOT other.versioned
                                 )
                         )
-                    -- A null marker also takes the null version's place, for good.
+                    -- A null marker also takes the null version's place, permanently.
                     WHEN removals.delete_marker = 'null' AND NOT touched.versioned THEN true
                     ELSE NOT is_marker_gone(removals)
                 END

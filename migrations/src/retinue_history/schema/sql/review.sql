@@ -280,7 +280,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION close_review_queue(text, text) IS
-    'Closes a queue: it gives out no more images. Answers that come later are kept';
+    'Closes a queue: it leases no more images. Later answers are kept';
 
 CREATE FUNCTION lease_next_image(
     queue_name text, who text, lease_seconds double precision, adjudicate boolean
@@ -346,7 +346,7 @@ END $$;
 
 COMMENT ON FUNCTION lease_next_image(text, text, double precision, boolean) IS
     'Leases the next image of a queue to a person: the one that the person holds already, or the '
-    'first that wants an answer, isn''t leased to others and that the person hasn''t answered. '
+    'first that needs an answer, isn''t leased to others and that the person hasn''t answered. '
     'No row if there is none';
 
 CREATE FUNCTION may_lease(waiting review_images, who text) RETURNS boolean

@@ -593,8 +593,8 @@ BEGIN
             ('label', 'Name of the finding'),
             ('confidence', 'How sure the detector is, 0 to 1'),
             ('box_left', 'Left edge of the bounding box as a ratio of the displayed image''s '
-                'width; may lie outside 0 to 1; null if the detector reports no place'),
-            ('box_top', 'Top edge as a ratio of the displayed image''s height; may lie outside '
+                'width; may be outside 0 to 1; null if the detector reports no place'),
+            ('box_top', 'Top edge as a ratio of the displayed image''s height; may be outside '
                 '0 to 1'),
             ('box_width', 'Width as a ratio of the displayed image''s width'),
             ('box_height', 'Height as a ratio of the displayed image''s height'),

@@ -371,12 +371,12 @@ detections = Table(
         "box_left",
         Double,
         comment="Left edge of the bounding box as a ratio of the displayed image's width; "
-        "may lie outside 0 to 1; null if the detector reports no place",
+        "may be outside 0 to 1; null if the detector reports no place",
     ),
     Column(
         "box_top",
         Double,
-        comment="Top edge as a ratio of the displayed image's height; may lie outside 0 to 1",
+        comment="Top edge as a ratio of the displayed image's height; may be outside 0 to 1",
     ),
     Column("box_width", Double, comment="Width as a ratio of the displayed image's width"),
     Column("box_height", Double, comment="Height as a ratio of the displayed image's height"),

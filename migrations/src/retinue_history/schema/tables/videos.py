@@ -80,7 +80,7 @@ jobs = Table(
         "event_id",
         Text,
         nullable=False,
-        comment="The event that wants the job, as in its run",
+        comment="The event that requested the job, as in its run",
     ),
     Column(
         "job_group",

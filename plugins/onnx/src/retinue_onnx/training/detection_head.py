@@ -140,12 +140,12 @@ def losses(
 
     Args:
         outputs: Of the cells with an object, then of background cells.
-        targets: What the former should answer.
+        targets: The expected answers of the former.
         quality: The scores that their classes should have: the overlaps of their boxes.
 
     Returns:
-        The indices of the cells that count, those with an object first; the loss; its gradient by
-        the logits of these cells; its gradient by the bins of the cells with an object.
+        The indices of the cells that count, those with an object first, the loss, its gradient by
+        the logits of these cells, and its gradient by the bins of the cells with an object.
     """
     positives = np.arange(len(targets.cells))
     wanted = np.zeros_like(outputs.scores)

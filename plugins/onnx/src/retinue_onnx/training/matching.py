@@ -54,7 +54,7 @@ class Curve:
     def threshold(self) -> float:
         """Return the threshold with the best F1 score, 0.5 if nothing right was found.
 
-        It lies in the middle between two neighbouring confidences.
+        It is in the middle between two neighbouring confidences.
         """
         confidences, hits = self._best_first()
         if not hits.any():

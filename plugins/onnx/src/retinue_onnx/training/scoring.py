@@ -17,7 +17,7 @@ DIGITS = 3
 def best_threshold(confidences: Floats, truths: Truths) -> float:
     """Return the threshold with the best F1 score.
 
-    It lies in the middle between two neighbouring confidences. Of equally good ones, the one
+    It is in the middle between two neighbouring confidences. Of equally good ones, the one
     closest to 0.5 is taken.
 
     Args:

@@ -180,7 +180,7 @@ class JoinedSamples:
             self._close(lambda appearance: appearance.end_ms <= ends[-MAX_OPEN // 2])
 
     def _close(self, is_over: Callable[[Appearance], bool]) -> None:
-        """Close appearances, so that no sample is joined any more."""
+        """Close appearances, so that no further sample is joined."""
         for identity, appearances in list(self._open.items()):
             over = [appearance for appearance in appearances if is_over(appearance)]
             if not over:

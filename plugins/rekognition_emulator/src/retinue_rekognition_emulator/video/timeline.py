@@ -62,7 +62,7 @@ def appearances(content: Content, header: Header, kind: str, subjects: int) -> l
     Args:
         content: The video.
         header: Its facts.
-        kind: The kind of thing. Kinds are independent of one another.
+        kind: The kind of thing. Kinds are independent of each other.
         subjects: The number of things. The first is there from the beginning.
     """
     found = []
@@ -109,7 +109,7 @@ def timecode(header: Header, frame: int) -> str:
     nominal = max(1, round(header.frame_rate))
     drops = nominal in (30, 60) and abs(header.frame_rate * 1.001 - nominal) < 0.01
     if drops:
-        # The first frame numbers of each minute are left out, but for every tenth minute.
+        # The first frame numbers of each minute are left out, except in every tenth minute.
         dropped = nominal // 15
         ten_minutes, rest = divmod(frame, nominal * 600 - 9 * dropped)
         frame += 9 * dropped * ten_minutes

@@ -71,7 +71,7 @@ class ProcessSupervisor(Generic[ProcessT]):
                 self._deadlines.pop(process, None)
 
     def end(self, process: ProcessT) -> None:
-        """End a process that isn't needed any more."""
+        """End a process that is no longer needed."""
         process.kill("it was given up")
         with self._changed:
             self._all.discard(process)
