@@ -36,6 +36,10 @@ def test_files_obey_their_schema(schema: str, files: list[Path]) -> None:
     assert done.returncode == 0, done.stdout
 
 
+CALLED = {"check", "docs", "publish", "test-faults", "test-image", "test-stack", "test-wheels"}
+"""Make targets that workflows must call."""
+
+
 def test_workflows_only_call_make_targets_that_exist() -> None:
     commands = [
         step["run"]
@@ -46,8 +50,17 @@ def test_workflows_only_call_make_targets_that_exist() -> None:
     ]
     called = [re.fullmatch(r"(?:sudo \S+ )?make (\S+)", command) for command in commands]
     assert None not in called, commands
-    assert {match[1] for match in called if match} <= targets()
-    assert {"check", "test-stack", "test-faults", "test-image", "docs", "publish"} <= targets()
+    assert CALLED <= {match[1] for match in called if match} <= targets()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [".devcontainer/devcontainer.json", ".github/pull_request_template.md", "CONTRIBUTING.md"],
+)
+def test_instructions_only_name_make_targets_that_exist(file: str) -> None:
+    named = set(re.findall(r"[`\"$] ?make ([a-z./-]+)", (ROOT / file).read_text("utf-8")))
+    assert named
+    assert named <= targets()
 
 
 def test_pre_commit_only_calls_make_targets_that_exist() -> None:
