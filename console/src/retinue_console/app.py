@@ -70,7 +70,7 @@ class Problem:
 def make_app(
     services: Services, *, sign_in: SignIn | None = None, routes: Sequence[Route] = ROUTES
 ) -> ASGIApp:
-    """Put the console together.
+    """Build the console's application.
 
     Args:
         services: Objects that handlers use.

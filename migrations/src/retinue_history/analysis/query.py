@@ -161,7 +161,7 @@ def _ask(connection: psycopg.Connection[Any], sql: str, row_limit: int) -> Query
 
 
 def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
-    """Return the columns of a statement's result, asked from the server before it runs.
+    """Return the columns of a statement's result, which the server describes before it runs.
 
     Raises:
         QueryError: The statement returns no rows.

@@ -61,10 +61,10 @@ class OpenJob:
         provider_job_id: The service's id of it; ``None`` until it is started.
         expected: Its expected cost; ``None`` before it is estimated.
         billed_units: Units billed for failed attempts and calls so far, for the run to include.
-        wanted_at: When it was asked for.
-        started_at: When the service was seen to have it; ``None`` before.
+        wanted_at: When it was requested.
+        started_at: When the service first reported it; ``None`` before.
         hinted_at: When the service last sent a message about this attempt; ``None`` if it didn't.
-        image: The video's object. With more facts, it can be given to ``finish``.
+        image: The video's object. With more facts, it can be passed to ``finish``.
         video: Facts about the video.
     """
 

@@ -61,7 +61,7 @@ class BulkChange:
 
     Attributes:
         image_id: The image.
-        findings: Those that it decides about.
+        findings: The findings that it changes.
         answer: The person's answer after the decision, including earlier items.
     """
 

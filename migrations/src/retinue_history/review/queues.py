@@ -40,9 +40,9 @@ class QueueDefinition:
 
     Attributes:
         name: Its name, and that of the truth that its answers settle.
-        selection: From which images they are chosen; its detectors are those whose findings are
-            shown and chosen by.
-        strategy: How they are chosen.
+        selection: Images to choose from, and detectors whose findings are shown and decide the
+            choice.
+        strategy: The rule by which images are chosen.
         size: Number of images, at most ``MAX_SIZE``.
         scope: Labels that people look for.
         overlap: Number of people who answer each image.

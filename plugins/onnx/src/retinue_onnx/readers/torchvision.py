@@ -15,7 +15,7 @@ class Torchvision(Reader):
     """Boxes are left, top, right, bottom in pixels of the canvas. Class ids start at 1.
 
     The network resizes and normalises the image itself (``GeneralizedRCNNTransform``). Exporters
-    rarely name its outputs, so that shapes and types tell them apart.
+    rarely name its outputs, so shapes and types identify them.
 
     Attributes:
         order: The numbers of the outputs with boxes, scores and classes.

@@ -57,7 +57,7 @@ class Appearance:
 
 
 def appearances(content: Content, header: Header, kind: str, subjects: int) -> list[Appearance]:
-    """Return the appearances of some things, which take turns being in the picture and out of it.
+    """Return the appearances of some things, which enter and leave the picture.
 
     Args:
         content: The video.
