@@ -7,7 +7,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from fakes.mp4 import video
 from fakes.rig import Rig
+from fakes.video_service import VideoLabels, VideoService
+from fakes.waiting import eventually
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from retinue_sdk import ConfigurationError
@@ -61,24 +64,51 @@ def attributes(span: Span) -> dict[str, str]:
     return {entry.key: entry.value.string_value for entry in span.attributes}
 
 
-def test_a_trace_leads_from_the_message_to_the_commit(rig: Rig, collector: Collector) -> None:
+def test_traces_lead_from_messages_to_commits_and_jobs_to_runs(
+    rig: Rig, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VideoLabels, "service", VideoService())
     rig.upload("good.jpg")
     rig.upload("bad.jpg")
-    detectors = {"echo": {}, "hostile-invalid-image": {}}
-    with exporting_traces(collector.url):
-        rig.work_off(detectors, traces_endpoint=collector.url)
+    rig.upload("clip.mp4", video(frames=1, rate=1))
+    detectors = {"echo": {}, "hostile-invalid-image": {}, "video-labels": {}}
+    with (
+        exporting_traces(collector.url),  # possible once in a process
+        rig.running(detectors, traces_endpoint=collector.url),
+    ):
+        eventually(lambda: len(rig.runs()) == 5)
+        rig.wait_until_empty()
     messages = {span.span_id: span for span in collector.named("message")}
-    assert len(messages) == 2
+    assert len(messages) == 3
     tasks = {span.span_id: span for span in collector.named("task")}
     assert {span.parent_span_id for span in tasks.values()} == set(messages)
-    assert {span.parent_span_id for span in collector.named("call")} == set(tasks)
     assert {span.parent_span_id for span in collector.named("commit")} == set(messages)
-    assert {span.trace_id for span in collector.spans} == {m.trace_id for m in messages.values()}
     told = {(a["retinue.detector"], a["retinue.outcome"]) for a in map(attributes, tasks.values())}
-    assert told == {("echo", "succeeded"), ("hostile-invalid-image", "failed")}
-    failed = [span for span in collector.named("call") if span.status.code == 2]
+    assert told == {
+        ("echo", "succeeded"),
+        ("hostile-invalid-image", "failed"),
+        ("video-labels", "job"),
+    }
+    calls = collector.named("call")
+    assert {span.parent_span_id for span in calls} < set(tasks)
+    failed = [span for span in calls if span.status.code == 2]
     assert len(failed) == 2
     assert {event.name for span in failed for event in span.events} == {"exception"}
+
+    [wanted] = [
+        task for task in map(attributes, tasks.values()) if task["retinue.outcome"] == "job"
+    ]
+    steps = {span.span_id: attributes(span) for span in collector.named("job")}
+    for name in ("retinue.detector", "retinue.image_id", "retinue.uri"):
+        assert {step[name] for step in steps.values()} == {wanted[name]}
+    inside = [span for name in ("start", "look", "finish") for span in collector.named(name)]
+    assert {span.name for span in inside} == {"start", "look", "finish"}
+    assert {span.parent_span_id for span in inside} <= set(steps)
+    [finish] = collector.named("finish")
+    assert attributes(finish)["retinue.outcome"] == "succeeded"
+    of_images = {span.trace_id for span in messages.values()}
+    of_jobs = {span.trace_id for span in collector.named("job")}
+    assert {span.trace_id for span in collector.spans} == of_images | of_jobs
 
 
 def test_a_worker_without_the_extra_says_what_to_install(

@@ -186,7 +186,7 @@ class Worker:
         self._metadata = MetadataReader(store, self._prefetch, settings.routes)
         self._isolated: list[IsolatedDetector] = []
         filters = Filters(plugins.filters())
-        runner_type, committer_type, dispatcher_type = _main_path(settings)
+        runner_type, committer_type, dispatcher_type, scheduler_type = _main_path(settings)
         self._runners = [
             runner_type(
                 self._isolate(detector),
@@ -227,7 +227,7 @@ class Worker:
             settings.max_video_detections,
             settings.max_response_bytes * VIDEO_RESPONSES,
         )
-        self._jobs = JobScheduler(
+        self._jobs = scheduler_type(
             self._job_runners,
             jobs=jobs,
             threads=self._threads,
@@ -525,15 +525,16 @@ def _quotas(detectors: Sequence[AnyDetector]) -> dict[str, float]:
 
 def _main_path(
     settings: Settings,
-) -> tuple[type[DetectorRunner], type[Committer], type[Dispatcher]]:
+) -> tuple[type[DetectorRunner], type[Committer], type[Dispatcher], type[JobScheduler]]:
     """Return the classes of the main path, with tracing if the settings enable it."""
     if settings.traces_endpoint is None:
-        return DetectorRunner, Committer, Dispatcher
+        return DetectorRunner, Committer, Dispatcher, JobScheduler
     # Not at the top: OpenTelemetry is an extra, and few workers send traces.
     try:
         from retinue_workers.dispatch.tracing import (
             TracedCommitter,
             TracedDispatcher,
+            TracedJobScheduler,
             TracedRunner,
         )
     except ImportError as error:
@@ -541,7 +542,7 @@ def _main_path(
             "RETINUE_TRACES_ENDPOINT needs OpenTelemetry: install retinue-workers[tracing] "
             f"({error})"
         ) from error
-    return TracedRunner, TracedCommitter, TracedDispatcher
+    return TracedRunner, TracedCommitter, TracedDispatcher, TracedJobScheduler
 
 
 def image_limits(settings: Settings) -> ImageLimits:

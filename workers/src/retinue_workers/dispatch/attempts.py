@@ -46,17 +46,25 @@ class Attempts:
     async def conclude(
         self,
         task: Task,
-        runner: DetectorRunner,
+        runner: DetectorRunner | None,
         ask: Callable[[], Awaitable[Answer | TaskResult]],
     ) -> Concluded | TaskResult:
-        """Ask until the answer can be recorded, or another result takes its place."""
+        """Ask until the answer can be recorded, or another result takes its place.
+
+        Args:
+            task: The task.
+            runner: The runner that is asked; ``None`` if only routes are.
+            ask: Returns the next answer.
+        """
         retrying_since: float | None = None
         for attempt in count(1):
             answer = await ask()
             if not isinstance(answer, Answer):
-                runner.suspects.acquit(task)
+                if runner is not None:
+                    runner.suspects.acquit(task)
                 return answer
-            answer = runner.suspects.note(task, answer)
+            if runner is not None:
+                answer = runner.suspects.note(task, answer)
             if not isinstance(answer.value, RetriableError):
                 retrying_since = None
             elif retrying_since is None:
@@ -70,7 +78,7 @@ class Attempts:
             )
             if isinstance(decision, Succeed | Fail):
                 return Concluded(answer, decision)
-            self.budget.release(runner.name, answer.reserved_usd)
+            self.budget.release(task.key.detector, answer.reserved_usd)
             if _is_cancelled():
                 decision = STOPPING
             match decision:
@@ -79,10 +87,11 @@ class Attempts:
                     return decision
                 case Retry():
                     task.alone = task.alone or decision.alone
-                    self.metrics.retried(runner.name, decision.throttled)
+                    self.metrics.retried(task.key.detector, decision.throttled)
                     _log_retry(task, attempt, decision)
                 case Pause():
-                    runner.pause(decision.after_seconds, decision.reason)
+                    if runner is not None:
+                        runner.pause(decision.after_seconds, decision.reason)
             await asyncio.sleep(decision.after_seconds)
         raise AssertionError("count() does not end")
 

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,7 +13,7 @@ from retinue_history import HistoryError, ImageRecord, JobRecord, RunKey, RunRec
 from retinue_sdk import Image, Media, media_of
 
 from retinue_workers.detectors.bill import billed_units
-from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed, decide
+from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.dispatch.attempts import STOPPING, Attempts, Concluded
@@ -216,48 +214,41 @@ class Dispatcher:
 
     async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
         """Return the tasks for each object: one for each detector that isn't done with it."""
-        records = [event.record() for event in events]
+        named = [(event, event.record(), media_of(event.reference.key)) for event in events]
         pending = await self._lookup.pending(
             [
-                Wanted(self._key(record, runner), event.event_id, record)
-                for event, record in zip(events, records, strict=True)
-                for runner in self._takers(event)
+                Wanted(_key(record, runner, medium), event.event_id, record)
+                for event, record, medium in named
+                for runner in self._takers(event, medium)
             ]
         )
         images = []
-        for event, record in zip(events, records, strict=True):
-            image = self._image(event)
+        for event, record, medium in named:
+            image = self._image(event, medium)
             keys = [one.key for one in pending if one.image is record]
             tasks = [Task(message, event, image, key, self._is_last(message)) for key in keys]
-            earlier = await self._earlier(record, {key.detector for key in keys})
+            earlier = await self._earlier(record, medium, {key.detector for key in keys})
             images.append(_ImageWork(event, record, image, tasks, earlier))
         return images
 
-    def _takers(self, event: ImageEvent) -> Iterator[DetectorRunner | JobRunner]:
+    def _takers(self, event: ImageEvent, medium: Media) -> Iterator[DetectorRunner | JobRunner]:
         """Yield the detectors that take an object: by its medium, and by the event's request."""
-        medium = media_of(event.reference.key)
         for runner in self._runners.values():
             if medium in runner.media and (
                 event.detectors is None or runner.name in event.detectors
             ):
                 yield runner
 
-    async def _earlier(self, record: ImageRecord, detectors: Set[str]) -> Earlier:
+    async def _earlier(self, record: ImageRecord, medium: Media, detectors: Set[str]) -> Earlier:
         """Return the earlier results of detectors that routes need and that have no task now."""
         required = self._router.requires(detectors) - detectors
-        keys = {name: self._key(record, self._runners[name]) for name in required}
+        keys = {name: _key(record, self._runners[name], medium) for name in required}
         found = await self._lookup.summaries(keys.values())
         return {name: found.get(key) for name, key in keys.items()}
 
-    def _key(self, record: ImageRecord, runner: DetectorRunner | JobRunner) -> RunKey:
-        fingerprint = runner.fingerprint
-        if runner.video_fingerprint is not None and media_of(record.key) is Media.VIDEO:
-            fingerprint = runner.video_fingerprint
-        return RunKey(record.image_id, runner.name, runner.version, fingerprint)
-
-    def _image(self, event: ImageEvent) -> Image:
+    def _image(self, event: ImageEvent, medium: Media) -> Image:
         """Return the image of an event, not fetched."""
-        if media_of(event.reference.key) is Media.VIDEO:
+        if medium is Media.VIDEO:
             return VideoObject(event.reference, event.size_bytes)
         return self._store.image(event.reference, event.size_bytes)
 
@@ -305,55 +296,26 @@ class Dispatcher:
         self, task: Task, runner: JobRunner, peers: Peers, earlier: Earlier
     ) -> TaskResult:
         """Return a job for a video, unless a route excludes it."""
-        began = monotonic()
-        for attempt in count(1):
-            try:
-                admission = await self._router.admit(task, peers, earlier)
-            except Exception as error:  # noqa: BLE001 - of S3; the same table decides
-                answer = Answer(error, datetime.now(UTC))
-                decision = decide(
-                    answer,
-                    task,
-                    attempt,
-                    retrying_seconds=monotonic() - began,
-                    retry_window_seconds=self._attempts.retry_window_seconds,
-                )
-            else:
-                match admission:
-                    case Skip(code, reason):
-                        return self._records.skip(task, code, reason)
-                    case Requeue():
-                        return admission
-                return JobRecord(task.key, task.event_id, runner.job_group)
-            match decision:
-                case Fail():
-                    return self._records.failure(task, answer, decision)
-                case Succeed():
-                    raise AssertionError("an error isn't a success")
-            log.warning(
-                "route_not_decided",
-                detector=task.key.detector,
-                image_id=str(task.key.image_id),
-                reason=decision.reason,
-            )
-            if isinstance(decision, Requeue):
-                return decision
-            await asyncio.sleep(decision.after_seconds)
-        raise AssertionError("count() does not end")
+
+        async def ask() -> Answer | TaskResult:
+            excluded = await self._exclusion(task, peers, earlier)
+            return excluded or JobRecord(task.key, task.event_id, runner.job_group)
+
+        concluded = await self._attempts.conclude(task, None, ask)
+        if not isinstance(concluded, Concluded):
+            return concluded
+        match concluded.decision:
+            case Fail() as fail:
+                return self._records.failure(task, concluded.answer, fail)
+            case Succeed():
+                raise AssertionError("an error isn't a success")
 
     async def _ask(
         self, task: Task, runner: DetectorRunner, hold: Hold, peers: Peers, earlier: Earlier
     ) -> Answer | TaskResult:
         """Ask the route whether it admits the image, then call the detector."""
-        try:
-            admission = await self._router.admit(task, peers, earlier)
-        except Exception as error:  # noqa: BLE001 - of S3, or a shortage; the same table decides
-            return Answer(error, datetime.now(UTC))
-        match admission:
-            case Skip(code, reason):
-                return self._records.skip(task, code, reason)
-            case Requeue():
-                return admission
+        if (excluded := await self._exclusion(task, peers, earlier)) is not None:
+            return excluded
         if isinstance(task.image, VideoObject) and self._frames is not None:
             answer = await self._frames.detect(task, task.image, runner)
             if not isinstance(answer, Answer):
@@ -364,6 +326,21 @@ class Dispatcher:
         if isinstance(answer.value, BaseException):
             task.billed_units += billed_units(answer.value)
         return answer
+
+    async def _exclusion(
+        self, task: Task, peers: Peers, earlier: Earlier
+    ) -> Answer | TaskResult | None:
+        """Return the result of a task that its route doesn't admit; ``None`` if it does."""
+        try:
+            admission = await self._router.admit(task, peers, earlier)
+        except Exception as error:  # noqa: BLE001 - of S3, or a shortage; the same table decides
+            return Answer(error, datetime.now(UTC))
+        match admission:
+            case Skip(code, reason):
+                return self._records.skip(task, code, reason)
+            case Requeue():
+                return admission
+        return None
 
     def _is_last(self, message: Message) -> bool:
         """Return whether SQS would move the message to the dead-letter queue next time."""
@@ -386,6 +363,13 @@ class Dispatcher:
             yield
         finally:
             self._cancellable.discard(task)
+
+
+def _key(record: ImageRecord, runner: DetectorRunner | JobRunner, medium: Media) -> RunKey:
+    fingerprint = runner.fingerprint
+    if runner.video_fingerprint is not None and medium is Media.VIDEO:
+        fingerprint = runner.video_fingerprint
+    return RunKey(record.image_id, runner.name, runner.version, fingerprint)
 
 
 def _result(run: "asyncio.Task[TaskResult]") -> TaskResult:

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces of the main path: message → task → call → commit.
+"""OpenTelemetry traces of the main path: message → task → call → commit; and of jobs' steps.
 
 The classes here replace their base classes only if ``RETINUE_TRACES_ENDPOINT`` is set, so traces
 cost nothing otherwise. No other module imports OpenTelemetry.
@@ -14,12 +14,13 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
-from retinue_history import JobRecord, RunRecord
+from retinue_history import JobRecord, OpenJob, RunRecord
 
 from retinue_workers.detectors.retry_policy import Answer
 from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.dispatch.dispatcher import Dispatcher
 from retinue_workers.dispatch.routing.router import Earlier, Peers
+from retinue_workers.jobs.scheduler import JobScheduler, JobWork
 from retinue_workers.recording.committer import Committer
 from retinue_workers.work import Delivery, Message, Task, TaskResult
 
@@ -84,6 +85,49 @@ class TracedDispatcher(Dispatcher):
             return result
 
 
+class TracedJobScheduler(JobScheduler):
+    """A scheduler with a span for each step of a job, and for the call and commit in it.
+
+    A job's steps are traces of their own, because hours and workers can be between them. They and
+    the task that wanted the job have the same detector and image id.
+    """
+
+    async def _take(self, job: OpenJob) -> None:
+        attributes: dict[str, str | int] = {
+            "retinue.detector": job.key.detector,
+            "retinue.image_id": str(job.key.image_id),
+            "retinue.uri": f"s3://{job.image.bucket}/{job.image.key}",
+            "retinue.attempt": job.attempt,
+            "retinue.provider_job_id": job.provider_job_id or "",
+        }
+        with _tracer.start_as_current_span("job", attributes=attributes):
+            await super()._take(job)
+
+    async def _start(self, work: JobWork) -> object:
+        with _tracer.start_as_current_span("start", kind=SpanKind.CLIENT) as span:
+            return _noted(span, await super()._start(work))
+
+    async def _look(self, work: JobWork) -> object:
+        with _tracer.start_as_current_span("look", kind=SpanKind.CLIENT) as span:
+            return _noted(span, await super()._look(work))
+
+    async def _finish(self, work: JobWork, run: RunRecord) -> None:
+        attributes = {
+            "retinue.outcome": run.outcome,
+            "retinue.error_code": run.error_code or "",
+        }
+        with _tracer.start_as_current_span("finish", attributes=attributes):
+            await super()._finish(work, run)
+
+
+def _noted(span: trace.Span, value: object) -> object:
+    """Record an error that a call returned."""
+    if isinstance(value, Exception):
+        span.record_exception(value)
+        span.set_status(trace.StatusCode.ERROR)
+    return value
+
+
 class TracedRunner(DetectorRunner):
     """A runner with a span for each call, from the wait for a permit to the answer."""
 
@@ -91,9 +135,7 @@ class TracedRunner(DetectorRunner):
         """Call the detector for a task's image."""
         with _tracer.start_as_current_span("call", kind=SpanKind.CLIENT) as span:
             answer = await super().detect(task)
-            if isinstance(answer.value, Exception):
-                span.record_exception(answer.value)
-                span.set_status(trace.StatusCode.ERROR)
+            _noted(span, answer.value)
             return answer
 
 

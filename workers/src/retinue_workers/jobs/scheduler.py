@@ -97,7 +97,7 @@ class Intervals:
 
 
 @dataclass(slots=True)
-class _Work:
+class JobWork:
     """A job in work, in the form that runs are made from.
 
     Attributes:
@@ -118,14 +118,17 @@ class _Work:
 
     @property
     def key(self) -> RunKey:
+        """Return the run key."""
         return self.job.key
 
     @property
     def event_id(self) -> str:
+        """Return the id of the event that requires the job."""
         return self.job.event_id
 
     @property
     def is_truncated(self) -> bool:
+        """Return ``False``: services report no missing part."""
         return False
 
 
@@ -359,7 +362,7 @@ class JobScheduler:
 
     async def _step(self, job: OpenJob) -> None:
         runner = self._runners[job.key.detector]
-        work = _Work(job, runner, _reference(job), Video(_reference(job)), job.billed_units)
+        work = JobWork(job, runner, _reference(job), Video(_reference(job)), job.billed_units)
         began = datetime.now(UTC)
         value: object
         try:
@@ -374,7 +377,7 @@ class JobScheduler:
             began = job.started_at
         await self._apply(work, began, value)
 
-    async def _video(self, work: _Work) -> Video:
+    async def _video(self, work: JobWork) -> Video:
         """Return the facts of a job's video, from its header the first time.
 
         Raises:
@@ -396,7 +399,7 @@ class JobScheduler:
             del self._known[next(iter(self._known))]
         return video
 
-    async def _start(self, work: _Work) -> object:
+    async def _start(self, work: JobWork) -> object:
         """Start a job if it gets a slot. Return the error, or ``None`` if its claim has ended."""
         job, runner = work.job, work.runner
         units = await self._call(runner, partial(_units, runner, work.video), self._timeout_seconds)
@@ -453,7 +456,7 @@ class JobScheduler:
         )
         return None
 
-    async def _look(self, work: _Work) -> object:
+    async def _look(self, work: JobWork) -> object:
         """Return a job's findings or error. ``None`` if it is under way; its claim has ended."""
         job, runner = work.job, work.runner
         call = partial(runner.detector.job_result, job.provider_job_id or "", work.video)
@@ -470,7 +473,7 @@ class JobScheduler:
             value = InvalidAnswerError(f"job_result returned a {kind}, not Findings")
         return value
 
-    async def _apply(self, work: _Work, began: datetime, value: Any) -> None:
+    async def _apply(self, work: JobWork, began: datetime, value: Any) -> None:
         """Act on findings or an error, by the table of ``next_step``."""
         job, runner = work.job, work.runner
         step = next_step(value, job.attempt)
@@ -507,7 +510,7 @@ class JobScheduler:
                 await self._try_later(work, seconds, reason, billed, was_refused=was_refused)
 
     async def _try_later(
-        self, work: _Work, seconds: float, reason: str, billed: Decimal, *, was_refused: bool
+        self, work: JobWork, seconds: float, reason: str, billed: Decimal, *, was_refused: bool
     ) -> None:
         """End the claim. A job keeps its slot if its service may have it."""
         if work.has_taken_slot and was_refused:
@@ -534,7 +537,7 @@ class JobScheduler:
         )
         await self._ask(again)
 
-    async def _finish(self, work: _Work, run: RunRecord) -> None:
+    async def _finish(self, work: JobWork, run: RunRecord) -> None:
         """Replace a job by its run."""
         with self._uninterrupted():
             try:
@@ -556,7 +559,7 @@ class JobScheduler:
                 observed = await self._threads.run(as_run, run, work.reference)
                 await self._observers.put(observed)
 
-    async def _record(self, work: _Work, run: RunRecord) -> int | None:
+    async def _record(self, work: JobWork, run: RunRecord) -> int | None:
         video = work.video
         facts = VideoRecord(
             work.key.image_id,
@@ -578,7 +581,7 @@ class JobScheduler:
         finally:
             self._budget.record([run])
 
-    def _note_overdue(self, work: _Work) -> None:
+    def _note_overdue(self, work: JobWork) -> None:
         age = _age_seconds(work.job)
         is_overdue = age > self._times.overdue
         self._metrics.job_looked_at(work.runner.name, is_overdue=is_overdue)
@@ -678,7 +681,7 @@ def _recorded_video(reference: ImageReference, image: ImageRecord, facts: VideoR
     )
 
 
-def _learned(work: _Work, run: RunRecord) -> ImageRecord:
+def _learned(work: JobWork, run: RunRecord) -> ImageRecord:
     """Return the image's record, updated with facts of the video and of the run."""
     image, video = work.job.image, work.video
     if video.width_px is not None and video.height_px is not None:
@@ -690,7 +693,7 @@ def _learned(work: _Work, run: RunRecord) -> ImageRecord:
     return image
 
 
-def _log_retry(work: _Work, reason: str) -> None:
+def _log_retry(work: JobWork, reason: str) -> None:
     log.warning(
         "job_retried",
         detector=work.runner.name,
