@@ -5,14 +5,19 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
 from console.conftest import Client
 from fakes.small_history import HOSTILE, NOON, found, image, run
-from retinue_console.queries import costs, detectors
+from psycopg.rows import scalar_row
+from retinue_console.pages import diff
+from retinue_console.queries import costs, detectors, reading
 from retinue_history import Charge, ConnectionPool, History
 from retinue_history.db.connections import Connection
+from retinue_history.db.snapshot import Snapshot
 
 Record = Callable[..., None]
 
@@ -55,7 +60,7 @@ def test_values_are_texts_in_every_form(client: Client, text: str) -> None:
     ("sql", "message"),
     [
         ("DELETE FROM images", "a query can only read"),
-        ("SELECT 1; SELECT 2", "one statement"),
+        ("SELECT 1; SELECT 2", "single statement"),
         ("SELECT lable FROM latest_detections", 'column "lable" does not exist'),
     ],
 )
@@ -112,14 +117,57 @@ def test_drift_and_agreement(record: Record, reader: Connection) -> None:
     ]
     assert drift.labels[2].mean_confidence == 0.5
     assert detectors.list_drift(reader, "none").labels == ()
-    [cat, dog] = detectors.list_agreement(reader)
+    cell = detectors.AgreementCell("objects", "others", "CAT", "only a")
+    compared = detectors.list_agreement(reader, cell=cell)
+    assert not compared.is_part
+    [cat, dog] = compared.agreement
     assert (cat.label, cat.both, cat.only_a, cat.only_b, cat.matched_boxes) == ("cat", 1, 1, 0, 1)
     assert (dog.label, dog.both, dog.only_a) == ("dog", 0, 2)
     assert cat.mean_iou == pytest.approx(1)
-    [one] = detectors.agreement_images(reader, "objects", "others", "CAT", "only a")
+    [one] = compared.images
     assert one.key == "1.jpg"
     versions = detectors.list_versions(reader)
     assert {(one.detector, one.runs) for one in versions} == {("objects", 20), ("others", 2)}
+
+
+def test_a_statement_that_takes_too_long_has_no_result(reader: Connection) -> None:
+    sleep = psycopg.sql.SQL("SELECT pg_sleep(60)")
+    assert reading.within(reader, 1, lambda: reading.fetch(reader, sleep, scalar_row)) is None
+    with reader.transaction():
+        assert reading.within(reader, 1, lambda: Snapshot(reader).one(sleep)) is None
+        assert reading.within(reader, 1, lambda: list(Snapshot(reader).rows(sleep))) is None
+        assert reader.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_detectors_are_compared_in_fewer_images_while_the_database_is_slow(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fastest = [0]  # the largest part that is read in time; 0 for any
+    within = reading.within
+
+    def in_time(connection: Connection, milliseconds: int, read: Any) -> Any:
+        [size] = fastest
+        too_large = size and (not isinstance(read, partial) or read.args[0] > size)
+        return None if too_large else within(connection, milliseconds, read)
+
+    monkeypatch.setattr(reading, "within", in_time)
+    monkeypatch.setattr(diff, "within", in_time)
+    asked = {"before": "labels", "after": "labels"}
+
+    def told(path: str) -> str:
+        return html.unescape(client.get(path, params=asked if path == "/diff" else {}).text)
+
+    for fastest[0], newest in ((0, 300), (30, 30), (1, 0)):
+        data = client.get("/agreement.json").json()
+        assert (data["newest"], data["is_part"]) == (newest, newest < 300)
+        assert ("newest images only" in told("/agreement")) == (newest == 30)
+        assert ("aren't compared" in told("/agreement")) == (newest == 0)
+    for fastest[0], newest in ((0, 1_000), (100, 100), (1, None)):
+        compared = client.get("/diff.json", params=asked).json()["compared"]
+        assert (compared and compared["newest"]) == newest
+        assert ("newest images only" in told("/diff")) == (newest == 100)
+        assert ("takes too long" in told("/diff")) == (newest is None)
+    assert "retinue diff labels labels --newest 1000" in told("/diff")
 
 
 def test_a_cell_is_named_whole(client: Client) -> None:

@@ -7,7 +7,7 @@ import psycopg
 from retinue_history import HistoryError
 from retinue_history.analysis.query import QueryResult, check_reader, run_query
 from retinue_history.db.connections import ANSWER_SECONDS, Connection, ConnectionPool
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.error_mapping import is_timeout, map_errors
 from retinue_history.review.login import check_reviewer
 from retinue_workers.settings.settings import Settings
 
@@ -117,7 +117,9 @@ class Database:
             try:
                 with self._login.transaction() as connection:
                     yield connection
-            except psycopg.errors.QueryCanceled as error:
+            except (psycopg.Error, HistoryError) as error:
+                if not is_timeout(error):
+                    raise
                 raise SlowQueryError(
                     f"the database took longer than {STATEMENT_SECONDS:g} s"
                 ) from error

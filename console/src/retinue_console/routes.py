@@ -4,7 +4,6 @@ from retinue_console.access.identity import Right
 from retinue_console.page import Route
 from retinue_console.pages.costs import CostsPage, ModelsPage, costs, models
 from retinue_console.pages.detectors import (
-    AgreementPage,
     AgreementParameters,
     DetectorParameters,
     DetectorsPage,
@@ -29,6 +28,7 @@ from retinue_console.pages.runs import RunParameters, RunsPage, runs
 from retinue_console.pages.search import SearchParameters, find
 from retinue_console.pages.sql import SqlPage, SqlParameters, run_sql
 from retinue_console.pages.video import VideoParameters, video_file
+from retinue_console.queries.detectors import Agreements
 from retinue_console.queries.image import Image
 from retinue_console.queries.search import Found
 from retinue_console.review.routes import REVIEW_ROUTES
@@ -143,7 +143,7 @@ ROUTES: tuple[Route, ...] = (
         "How far two detectors agree in the newest images",
         Right.VIEWER,
         parameters=AgreementParameters,
-        answer=AgreementPage,
+        answer=Agreements,
         has_csv=True,
     ),
     Route(

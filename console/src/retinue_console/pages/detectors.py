@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from retinue_console.page import Call, Page, ParameterError, Parameters
 from retinue_console.queries.detectors import (
-    Agreement,
-    AgreementImage,
+    AgreementCell,
+    Agreements,
     DetectorVersion,
     Drifts,
     FoundBy,
-    agreement_images,
     list_agreement,
     list_drift,
     list_versions,
@@ -53,19 +52,6 @@ class DetectorsPage:
     drift: Drifts
 
 
-@dataclass(frozen=True, slots=True)
-class AgreementPage:
-    """The data of the page.
-
-    Attributes:
-        agreement: How far the detectors agree, by label.
-        images: The images of one cell, if one is asked for.
-    """
-
-    agreement: tuple[Agreement, ...]
-    images: tuple[AgreementImage, ...]
-
-
 def detectors(call: Call[DetectorParameters]) -> Page[DetectorsPage]:
     """Show the versions of detectors, and the drift of their findings."""
     with call.database.read() as connection:
@@ -75,18 +61,15 @@ def detectors(call: Call[DetectorParameters]) -> Page[DetectorsPage]:
     return Page("detectors.html", "Detectors", data, rows=drift.labels)
 
 
-def agreement(call: Call[AgreementParameters]) -> Page[AgreementPage]:
+def agreement(call: Call[AgreementParameters]) -> Page[Agreements]:
     """Show how far detectors agree."""
     given = call.parameters
-    cell = (given.detector_a, given.detector_b, given.label, given.found_by)
-    if any(cell[:2] + cell[3:]) and not all(cell):
+    named = (given.detector_a, given.detector_b, given.label, given.found_by)
+    if any(named[:2] + named[3:]) and not all(named):
         raise ParameterError("Give detector_a, detector_b, label and found_by together.")
+    cell = None
+    if given.detector_a and given.detector_b and given.label and given.found_by:
+        cell = AgreementCell(given.detector_a, given.detector_b, given.label, given.found_by)
     with call.database.read() as connection:
-        compared = list_agreement(connection, given.label)
-        images = []
-        if given.detector_a and given.detector_b and given.label and given.found_by:
-            images = agreement_images(
-                connection, given.detector_a, given.detector_b, given.label, given.found_by
-            )
-    data = AgreementPage(tuple(compared), tuple(images))
-    return Page("agreement.html", "Agreement", data, rows=data.agreement)
+        compared = list_agreement(connection, given.label, cell)
+    return Page("agreement.html", "Agreement", compared, rows=compared.agreement)

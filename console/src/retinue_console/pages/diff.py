@@ -23,9 +23,14 @@ from retinue_console.page import Call, Page, ParameterError, Parameters
 from retinue_console.queries.detectors import list_sides
 from retinue_console.queries.filters import Word
 from retinue_console.queries.image import sizes_of
+from retinue_console.queries.reading import largest_part, within
 
-NEWEST = 1_000
-"""Images in which detectors are compared, the newest; `retinue diff` has no limit."""
+NEWEST = (1_000, 100, 10)
+"""The numbers of newest images in which detectors are compared: the next one if one takes long.
+`retinue diff` has no limit."""
+
+COMPARE_MS = 3_000
+"""Time limit of each of a comparison's statements."""
 
 MAX_TRUTH_IMAGES = 5_000
 """Maximum number of images of a truth that can be compared. All of them are compared."""
@@ -121,6 +126,7 @@ class Compared:
         summary: The ``summary`` that ``retinue diff --json`` prints.
         labels: The labels of the summary, those that changed most first.
         newest: In how many images the sides were compared, the newest; none for all.
+        is_part: Whether they are fewer than usual, because more take too long.
         command: The command that prints the same figures.
         images: The images of the page: those that match the filter, by default with gained
             or lost; those with most of it first.
@@ -131,6 +137,7 @@ class Compared:
     summary: dict[str, Any]
     labels: list[dict[str, Any]]
     newest: int | None
+    is_part: bool
     command: str
     images: tuple[ChangedImage, ...]
     all_images: int
@@ -162,15 +169,18 @@ def diff(call: Call[DiffParameters]) -> Page[Diff]:
         if asked.before and asked.after:
             before, after = _side("before", asked.before), _side("after", asked.after)
             of_truths = [truths[name] for name in (before.truth, after.truth) if name in truths]
-            newest = None if of_truths else NEWEST
-            command = _command(asked, newest)
             if of_truths and min(of_truths) > MAX_TRUTH_IMAGES:
                 problem = (
                     f"The truth has {min(of_truths):,} images, and this page compares up to "
-                    f"{MAX_TRUTH_IMAGES:,}. Run {command}"
+                    f"{MAX_TRUTH_IMAGES:,}. Run {_command(asked, None)}"
                 )
             else:
-                compared = _compared(reader, asked, before, after, newest, command)
+                compared = _largest(reader, asked, before, after, all_images=bool(of_truths))
+                if compared is None:
+                    problem = (
+                        "The comparison takes too long, because the database is slow now. Try "
+                        f"again, or run {_command(asked, None if of_truths else NEWEST[0])}"
+                    )
     labels = [] if compared is None else compared.labels
     return Page(
         "diff.html",
@@ -195,13 +205,25 @@ def _command(asked: DiffParameters, newest: int | None) -> str:
     return shlex.join(["retinue", "diff", str(asked.before), str(asked.after), *options])
 
 
+def _largest(
+    reader: Connection, asked: DiffParameters, before: Side, after: Side, *, all_images: bool
+) -> Compared | None:
+    """Compare the sides in all images, or in as many as the time allows."""
+    if all_images:
+        return within(
+            reader, COMPARE_MS, lambda: _compared(reader, asked, before, after, newest=None)
+        )
+    found = largest_part(
+        reader,
+        NEWEST,
+        COMPARE_MS,
+        lambda newest: _compared(reader, asked, before, after, newest=newest),
+    )
+    return None if found is None else found[1]
+
+
 def _compared(
-    reader: Connection,
-    asked: DiffParameters,
-    before: Side,
-    after: Side,
-    newest: int | None,
-    command: str,
+    reader: Connection, asked: DiffParameters, before: Side, after: Side, *, newest: int | None
 ) -> Compared:
     history = Snapshot(reader)
     seen = overlap(history, before, after, newest=newest)
@@ -228,7 +250,9 @@ def _compared(
     )
     figures = summary(seen, labels)
     ordered = sorted(figures["labels"], key=lambda one: -one["gained"] - one["lost"])
-    return Compared(figures, ordered, newest, command, images, len(found), pages)
+    is_part = newest is not None and newest < NEWEST[0]
+    command = _command(asked, newest)
+    return Compared(figures, ordered, newest, is_part, command, images, len(found), pages)
 
 
 def _matches(asked: DiffParameters, one: Difference) -> bool:

@@ -10,14 +10,17 @@ from psycopg.rows import class_row, scalar_row
 from retinue_history.db.connections import Connection
 
 from retinue_console.queries.filters import compare
-from retinue_console.queries.reading import fetch
+from retinue_console.queries.reading import fetch, largest_part
 
 DRIFT_DAYS = 7
 BEFORE_DAYS = 28
 """The last days, and the days before them with which they are compared."""
 
-AGREEMENT_IMAGES = 300
-"""The newest images in which detectors are compared."""
+AGREEMENT_IMAGES = (300, 30, 3)
+"""The numbers of newest images in which detectors are compared: the next one if one takes long."""
+
+AGREEMENT_MS = 3_000
+"""Time limit of a comparison of detectors."""
 
 FoundBy = Literal["both", "only a", "only b"]
 
@@ -161,27 +164,84 @@ def list_drift(connection: Connection, detector: str | None = None) -> Drifts:
     return Drifts(since, before, until, tuple(fetch(connection, query, class_row(Drift))))
 
 
-def list_agreement(connection: Connection, label: str | None = None) -> list[Agreement]:
-    """Compare the detectors, two by two, in the newest images that exist."""
+@dataclass(frozen=True, slots=True)
+class Agreements:
+    """A comparison of the detectors, two by two.
+
+    Attributes:
+        newest: In how many images, the newest that exist.
+        is_part: Whether they are fewer than usual, because more take too long.
+        agreement: How far the detectors agree, by label.
+        images: The images of one cell, if one is asked for, the newest first.
+    """
+
+    newest: int
+    is_part: bool
+    agreement: tuple[Agreement, ...]
+    images: tuple[AgreementImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementCell:
+    """A number of the comparison, whose images are asked for.
+
+    Attributes:
+        detector_a: One detector.
+        detector_b: The other.
+        label: The label, in upper or lower case.
+        found_by: Which of them found it.
+    """
+
+    detector_a: str
+    detector_b: str
+    label: str
+    found_by: FoundBy
+
+
+def list_agreement(
+    connection: Connection,
+    label: str | None = None,
+    cell: AgreementCell | None = None,
+    *,
+    milliseconds: int = AGREEMENT_MS,
+) -> Agreements:
+    """Compare the detectors, two by two, in the newest images that exist.
+
+    Args:
+        connection: A reader's connection.
+        label: Only this label, in upper or lower case.
+        cell: The number whose images to return.
+        milliseconds: Time limit of each try.
+    """
+
+    def read(newest: int) -> tuple[list[Agreement], list[AgreementImage]]:
+        return _agreement(connection, newest, label), _images_of(connection, newest, cell)
+
+    found = largest_part(connection, AGREEMENT_IMAGES, milliseconds, read)
+    newest, (compared, images) = found or (0, ([], []))
+    return Agreements(newest, newest < AGREEMENT_IMAGES[0], tuple(compared), tuple(images))
+
+
+def _agreement(connection: Connection, newest: int, label: str | None) -> list[Agreement]:
     condition = sql.SQL("true") if label is None else compare("label = lower({})", label)
-    query = sql.SQL(_AGREEMENT).format(
-        newest=compare(_NEWEST, AGREEMENT_IMAGES), condition=condition
-    )
+    query = sql.SQL(_AGREEMENT).format(newest=compare(_NEWEST, newest), condition=condition)
     return fetch(connection, query, class_row(Agreement))
 
 
-def agreement_images(
-    connection: Connection, detector_a: str, detector_b: str, label: str, found_by: FoundBy
+def _images_of(
+    connection: Connection, newest: int, cell: AgreementCell | None
 ) -> list[AgreementImage]:
     """Return the images of one cell, the newest first."""
+    if cell is None:
+        return []
     query = sql.SQL(_AGREEMENT_IMAGES).format(
-        newest=compare(_NEWEST, AGREEMENT_IMAGES),
+        newest=compare(_NEWEST, newest),
         condition=compare(
             "detector_a = {} AND detector_b = {} AND label = lower({}) AND found_by = {}",
-            detector_a,
-            detector_b,
-            label,
-            found_by,
+            cell.detector_a,
+            cell.detector_b,
+            cell.label,
+            cell.found_by,
         ),
     )
     return fetch(connection, query, class_row(AgreementImage))

@@ -18,10 +18,10 @@ from retinue_console.queries.filters import Filters
 from retinue_console.queries.reading import within
 from retinue_console.queries.walk import PAGE, Looked, Page, walk
 
-COUNT_MS = 2_000
+COUNT_MS = 1_200
 """Time limit of counting failures in one period."""
 
-SHORTER = (timedelta(days=30), timedelta(days=7), timedelta(days=1), timedelta(hours=1))
+SHORTER = (timedelta(days=7), timedelta(days=1), timedelta(hours=1))
 """The periods that are counted, one after the other, if all failures take too long."""
 
 

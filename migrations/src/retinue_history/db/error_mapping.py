@@ -20,6 +20,7 @@ from retinue_history.db.errors import (
 # SQLSTATEs and their classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _NOT_MIGRATED = {"42P01", "42703", "42883", "3F000"}  # no such table, column, function, schema
+_QUERY_CANCELED = "57014"
 _REFUSED = {"42501"}  # insufficient privilege
 # Errors of a row's values. All other errors of Postgres affect every row.
 _DATA_CLASSES = {
@@ -51,6 +52,11 @@ def is_session_unusable(error: psycopg.Error) -> bool:
     """Return whether the next try should use another connection."""
     state = _sqlstate(error)
     return state in _UNUSABLE or state[:2] in _UNUSABLE_CLASSES
+
+
+def is_timeout(error: BaseException | None) -> bool:
+    """Return whether a statement exceeded its time limit: an error of psycopg, or its mapping."""
+    return _QUERY_CANCELED in (_sqlstate(error), _sqlstate(getattr(error, "__cause__", None)))
 
 
 @contextmanager
