@@ -20,6 +20,9 @@ from retinue_sdk.training import (
     TrainingOptions,
     TrainingProgress,
 )
+from threadpoolctl import (  # type: ignore[import-untyped]  # it ships no type information
+    threadpool_limits,
+)
 
 from retinue_onnx.candidates import Floats
 from retinue_onnx.model_file import ModelFile
@@ -105,15 +108,17 @@ class LinearProbe:
             f1 = scoring.mean_f1(_thresholds(found, validated.truths), found, validated.truths)
             progress(TrainingProgress("epochs", epoch, epochs, loss, f1))
 
-        fit = regression.fit(
-            (learned.features, learned.targets),
-            (validated.features, validated.targets),
-            exclusive=exclusive,
-            epochs=epochs,
-            patience=options.patience or regression.PATIENCE,
-            after_epoch=after_epoch,
-            stop=stop,
-        )
+        # Small products of matrices gain nothing from threads, which wait for each other actively.
+        with threadpool_limits(limits=1, user_api="blas"):
+            fit = regression.fit(
+                (learned.features, learned.targets),
+                (validated.features, validated.targets),
+                exclusive=exclusive,
+                epochs=epochs,
+                patience=options.patience or regression.PATIENCE,
+                after_epoch=after_epoch,
+                stop=stop,
+            )
         thresholds = _thresholds(fit.model.probabilities(validated.features), validated.truths)
         found = fit.model.probabilities(tested.features)[:, : len(labels)]
         scores = tuple(
