@@ -143,7 +143,7 @@ def test_a_release_that_cannot_be_made_says_why(
 
 
 def test_a_release_without_changes_is_refused() -> None:
-    with pytest.raises(release.ReleaseError, match="Write what changed"):
+    with pytest.raises(release.ReleaseError, match="Add the changes"):
         release.with_date("# Changelog\n\n## [Unreleased]\n\n## [1.0.0]\n", "1.1.0", TODAY)
 
 
