@@ -100,7 +100,7 @@ publish: .venv/for-development ## upload dist to PyPI, as the release workflow d
 	$(BIN)/uv publish --trusted-publishing always dist/*.whl
 
 deploy: .venv/for-development ## deploy to AWS: ENV=dev, REGION=…, IMAGE_TAG=an earlier one to roll back
-	@$(DEPLOY) deploy $(AWS_OPTIONS) $(TAG_OPTION)
+	@$(DEPLOY) deploy $(AWS_OPTIONS) $(TAG_OPTION) $(if $(ALLOW_DELETE),--allow-delete)
 
 plan: .venv/for-development ## show what a deployment would change
 	@$(DEPLOY) plan $(AWS_OPTIONS) $(TAG_OPTION)

@@ -66,6 +66,7 @@ module "image_bucket" {
   expire_days       = var.image_expire_days
   access_log_bucket = var.access_log_bucket
   force_destroy     = !var.protect
+  canary_minutes    = var.canary_minutes
 }
 
 module "database" {
@@ -74,7 +75,9 @@ module "database" {
   name                        = local.name
   vpc_id                      = module.network.vpc_id
   subnet_ids                  = module.network.subnet_ids
-  client_security_group_ids   = { workers = module.network.worker_security_group_id }
+  client_security_group_ids   = merge(var.database_clients.security_group_ids, { workers = module.network.worker_security_group_id })
+  client_cidr_blocks          = var.database_clients.cidr_blocks
+  analysts                    = var.analysts
   key_arn                     = module.key.arn
   engine_version              = var.database.engine_version
   instance_class              = var.database.instance_class
@@ -133,6 +136,9 @@ module "migrations" {
   task     = local.task
   database = module.database.owner
   analyst  = module.database.analyst
+
+  analysts            = var.analysts
+  analyst_connections = var.analyst_connections
 }
 
 module "maintenance" {
@@ -162,6 +168,7 @@ module "pool" {
   bucket_arn            = module.image_bucket.arn
   database              = module.database.worker
   alarm_topic_arn       = module.observability.alarm_topic_arn
+  canary_minutes        = var.canary_minutes
 }
 
 module "console" {
@@ -197,6 +204,8 @@ module "observability" {
   name                = local.name
   cluster_name        = aws_ecs_cluster.this.name
   database_identifier = module.database.identifier
+  database_storage_gb = var.database.storage_gb
+  image_topic_name    = module.image_bucket.topic_name
   key_arn             = module.key.arn
   alarm_emails        = var.alarm_emails
   monthly_budget_usd  = var.monthly_budget_usd

@@ -53,3 +53,8 @@ output "dashboard_url" {
   description = "Address of the CloudWatch dashboard."
   value       = "https://${data.aws_region.current.name}.console.aws.amazon.com/cloudwatch/home?region=${data.aws_region.current.name}#dashboards:name=${module.observability.dashboard_name}"
 }
+
+output "analyst_policy_arns" {
+  description = "ARNs of the policies that let single analysts sign in, by name. Attach each to that person's role."
+  value       = module.database.analyst_policy_arns
+}

@@ -159,3 +159,35 @@ variable "log_retention_days" {
     error_message = "log_retention_days must be a number that CloudWatch Logs accepts: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }
+
+variable "canary_minutes" {
+  description = "Minutes between two canaries: uploads of a small image under canary/. Each pool that takes it has an alarm that goes off if three in a row become no rows. Each costs what an image costs, and keeps a pool with min = 0 awake. Null uploads none."
+  type        = number
+  default     = null
+}
+
+variable "analysts" {
+  description = "Names of people who ask questions, such as [\"ann\"]. Each has a login of its own, analyst_NAME. A name that is removed can't connect any more."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.analysts : can(regex("^[a-z][a-z0-9_]{0,39}$", name))])
+    error_message = "analysts must be names of up to 40 lower-case letters, digits and underscores."
+  }
+}
+
+variable "analyst_connections" {
+  description = "Maximum number of concurrent connections of each analyst."
+  type        = number
+  default     = 5
+}
+
+variable "database_clients" {
+  description = "Others than tasks who may reach the database, such as a VPN: security groups by name, and address ranges. People still sign in with IAM."
+  type = object({
+    security_group_ids = optional(map(string), {})
+    cidr_blocks        = optional(set(string), [])
+  })
+  default = {}
+}

@@ -135,6 +135,13 @@ def test_the_registry_knows_its_tags_and_how_to_sign_in(account: Account) -> Non
     assert registry.missing("1", cuda=True) == []
     assert registry.missing("2", cuda=True) == ["cuda"]
     assert set(registry.newest()) == {"1", "2"}
+    for _ in range(2):
+        registry.keep("1", "dev", cuda=True)
+    kept = ecr.describe_images(
+        repositoryName="images", imageIds=[{"imageTag": "deployed_dev_1-cuda"}]
+    )
+    assert set(kept["imageDetails"][0]["imageTags"]) == {"1-cuda", "deployed_dev_1-cuda"}
+    assert set(registry.newest()) == {"1", "2"}
     registry.build("3", "cuda")
     registry.push("3", "cuda")
     [built, (_, host, user, password), pushed] = builder.did

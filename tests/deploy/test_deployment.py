@@ -8,6 +8,7 @@ from retinue_deploy.deployment import deploy
 from retinue_deploy.errors import DeployError, TaskFailedError
 
 ORDER = ["ensure", "check", "wanted_vcpus", "needs_cuda", "missing", "build", "push", "plan",
+         "needs_cuda", "keep",
          "plan", "apply migrations", "migrate", "plan", "apply", "wait", "smoke"]  # fmt: skip
 
 
@@ -116,6 +117,15 @@ def test_what_holds_data_is_never_destroyed() -> None:
     with pytest.raises(DeployError, match=r"aws_db_instance\.this"):
         run(cloud)
     assert "apply migrations" not in cloud.calls
+
+
+def test_a_queue_with_its_messages_is_destroyed_only_on_request() -> None:
+    cloud = Cloud(disrupted=('module.pool["labels"].aws_sqs_queue.this',))
+    with pytest.raises(DeployError, match=r"labels(.|\n)*make deploy ALLOW_DELETE=1"):
+        run(cloud)
+    assert "apply migrations" not in cloud.calls
+    deploy(cloud.world(), Silent(), lambda: "new", None, allow_delete=True)
+    assert cloud.service == "new"
 
 
 def test_a_quota_that_is_too_small_ends_it_before_anything_is_built() -> None:

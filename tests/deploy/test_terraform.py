@@ -149,6 +149,7 @@ def test_a_plan_that_destroys_what_holds_data_names_it() -> None:
     )
     assert plan.changes == {"replace": 1, "delete": 1, "update": 1}
     assert plan.lost == ("aws_db_instance.a",)
+    assert plan.disrupted == ("aws_sqs_queue.a",)
 
 
 def test_environments_are_found_by_name() -> None:

@@ -31,12 +31,14 @@ class Cloud:
     after: bool = False
     broken: frozenset[str] = frozenset()
     lost: tuple[str, ...] = ()
+    disrupted: tuple[str, ...] = ()
     vcpus: float = 4.0
     cuda: bool = False
 
     based: bool = False
     built: set[str] = field(default_factory=set)
     tags: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
     planned: tuple[str, bool] | None = None
     task: str | None = None
     revision: int = 0
@@ -85,7 +87,14 @@ class Cloud:
             assert name not in self.tags, "ECR refuses: its tags are immutable"
             self.tags.add(name)
 
+    def keep(self, tag: str, environment: str, *, cuda: bool) -> None:
+        assert tag in self.tags
+        with self.call("keep"):
+            self.kept.add(f"{environment} {tag}")
+
     # Stack
+    name = "test"
+
     def check(self) -> None:
         with self.call("check"):
             assert self.based
@@ -103,7 +112,7 @@ class Cloud:
         assert tag in self.tags
         with self.call("plan"):
             self.planned = (tag, migrations_only)
-            return Plan({"create": 1}, self.lost)
+            return Plan({"create": 1}, self.lost, self.disrupted)
 
     def apply(self) -> None:
         assert self.planned is not None
@@ -111,6 +120,7 @@ class Cloud:
         with self.call("apply migrations" if migrations_only else "apply"):
             self.task = tag
             if not migrations_only:
+                assert f"{self.name} {tag}" in self.kept, "ECR may delete what runs"
                 self.service = tag
 
     def migrate_parameters(self) -> Mapping[str, Any]:

@@ -41,9 +41,8 @@ def alarms(modules: Path) -> set[str]:
         assert len(names) == text.count('resource "aws_cloudwatch_metric_alarm"'), file
         for name in names:
             if "${each.key}" in name:
-                each = re.search(
-                    r"^  database_alarms = \{\n(.*?)^  \}", text, re.MULTILINE | re.DOTALL
-                )
+                group = "topic_alarms" if "events" in name else "database_alarms"
+                each = re.search(rf"^  {group} = \{{\n(.*?)^  \}}", text, re.MULTILINE | re.DOTALL)
                 assert each is not None
                 keys = re.findall(r"^    (\w+) = \{", each[1], re.MULTILINE)
                 assert keys

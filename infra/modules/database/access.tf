@@ -22,6 +22,17 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   referenced_security_group_id = each.value
 }
 
+resource "aws_vpc_security_group_ingress_rule" "addresses" {
+  for_each = var.client_cidr_blocks
+
+  security_group_id = aws_security_group.this.id
+  description       = "PostgreSQL from ${each.key}"
+  ip_protocol       = "tcp"
+  from_port         = 5432
+  to_port           = 5432
+  cidr_ipv4         = each.key
+}
+
 resource "aws_vpc_security_group_egress_rule" "clients" {
   for_each = var.client_security_group_ids
 
@@ -46,6 +57,24 @@ resource "aws_iam_policy" "analyst" {
       Effect   = "Allow"
       Action   = "rds-db:connect"
       Resource = "${local.login_arn_prefix}/${local.analyst}"
+    }]
+  })
+}
+
+# One for each analyst, whose login has a limited number of connections.
+resource "aws_iam_policy" "analysts" {
+  for_each = var.analysts
+
+  name_prefix = "${var.name}-analyst-${each.key}-"
+  description = "Sign in to the history of ${var.name} as analyst_${each.key}"
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "SignIn"
+      Effect   = "Allow"
+      Action   = "rds-db:connect"
+      Resource = "${local.login_arn_prefix}/analyst_${each.key}"
     }]
   })
 }

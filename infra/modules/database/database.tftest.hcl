@@ -46,6 +46,13 @@ run "database" {
   }
 
   assert {
+    condition = length(setsubtract(["temp_file_limit=2097152", "idle_in_transaction_session_timeout=600000", "reserved_connections=20"],
+      [for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"]
+    )) == 0
+    error_message = "one session must not fill the disk, or take the workers' connections"
+  }
+
+  assert {
     condition     = aws_db_parameter_group.this.family == "postgres17"
     error_message = "the parameter group must be the version's"
   }

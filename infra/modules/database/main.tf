@@ -43,8 +43,40 @@ resource "aws_db_parameter_group" "this" {
     value = "-1"
   }
 
+  parameter {
+    # Kilobytes of one session's sorts and joins. Storage that has grown never shrinks.
+    name  = "temp_file_limit"
+    value = tostring(var.storage_gb * 1048576 / 10)
+  }
+
+  parameter {
+    # Milliseconds. A forgotten transaction holds back VACUUM.
+    name  = "idle_in_transaction_session_timeout"
+    value = "600000"
+  }
+
+  dynamic "parameter" {
+    for_each = tonumber(local.major) >= 16 ? ["20"] : []
+
+    content {
+      # Only members of pg_use_reserved_connections, such as workers, can use the last connections.
+      name         = "reserved_connections"
+      value        = parameter.value
+      apply_method = "pending-reboot"
+    }
+  }
+
   lifecycle {
     create_before_destroy = true
+  }
+}
+
+# A name that no earlier final snapshot has.
+resource "terraform_data" "final_snapshot" {
+  input = formatdate("YYYYMMDDhhmmss", timestamp())
+
+  lifecycle {
+    ignore_changes = [input]
   }
 }
 
@@ -81,7 +113,7 @@ resource "aws_db_instance" "this" {
   delete_automated_backups  = false
   deletion_protection       = var.deletion_protection
   skip_final_snapshot       = var.skip_final_snapshot
-  final_snapshot_identifier = var.skip_final_snapshot ? null : "${var.name}-final"
+  final_snapshot_identifier = var.skip_final_snapshot ? null : "${var.name}-final-${terraform_data.final_snapshot.output}"
 
   auto_minor_version_upgrade  = true
   allow_major_version_upgrade = var.allow_major_version_upgrade

@@ -44,3 +44,8 @@ output "analyst_policy_arn" {
   description = "ARN of the policy to attach to analysts."
   value       = aws_iam_policy.analyst.arn
 }
+
+output "analyst_policy_arns" {
+  description = "ARNs of the policies of single analysts, by name."
+  value       = { for name, policy in aws_iam_policy.analysts : name => policy.arn }
+}

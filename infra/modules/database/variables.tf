@@ -154,3 +154,25 @@ variable "log_retention_days" {
     error_message = "log_retention_days must be a number that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }
+
+variable "client_cidr_blocks" {
+  description = "IPv4 address ranges that may reach the database, besides the security groups."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for block in var.client_cidr_blocks : can(cidrhost(block, 0)) && !endswith(block, "/0")])
+    error_message = "client_cidr_blocks must be IPv4 address ranges, such as 10.1.0.0/16, and not the whole internet."
+  }
+}
+
+variable "analysts" {
+  description = "Names of people with a login of their own, analyst_NAME."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.analysts : can(regex("^[a-z][a-z0-9_]{0,39}$", name))])
+    error_message = "analysts must be names of up to 40 lower-case letters, digits and underscores."
+  }
+}

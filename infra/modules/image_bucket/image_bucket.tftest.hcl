@@ -96,6 +96,22 @@ run "images_expire" {
   }
 }
 
+run "canary" {
+  command = apply
+
+  variables {
+    canary_minutes = 15
+  }
+
+  assert {
+    condition = alltrue([
+      aws_scheduler_schedule.canary[0].schedule_expression == "rate(15 minutes)",
+      jsondecode(aws_scheduler_schedule.canary[0].target[0].input).CopySource == "${aws_s3_bucket.this.id}/${aws_s3_object.canary[0].key}",
+    ])
+    error_message = "the canary must be copied every 15 minutes"
+  }
+}
+
 run "refuses_bad_input" {
   command = plan
 
@@ -103,7 +119,8 @@ run "refuses_bad_input" {
     name             = "my.bucket"
     old_version_days = 0
     expire_days      = 0
+    canary_minutes   = 1
   }
 
-  expect_failures = [var.name, var.old_version_days, var.expire_days]
+  expect_failures = [var.name, var.old_version_days, var.expire_days, var.canary_minutes]
 }

@@ -12,3 +12,8 @@ output "topic_arn" {
   description = "ARN of the topic that tells of images created and removed."
   value       = aws_sns_topic.this.arn
 }
+
+output "topic_name" {
+  description = "Name of the same topic."
+  value       = aws_sns_topic.this.name
+}

@@ -56,3 +56,14 @@ variable "force_destroy" {
   type        = bool
   default     = false
 }
+
+variable "canary_minutes" {
+  description = "Minutes between two canaries. Null uploads none."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.canary_minutes == null || contains(range(5, 61), coalesce(var.canary_minutes, 5))
+    error_message = "canary_minutes must be null or a whole number from 5 to 60."
+  }
+}

@@ -23,7 +23,7 @@ run "once_a_day" {
   command = apply
 
   assert {
-    condition     = module.schedule.expression == "cron(30 3 * * ? *)"
+    condition     = module.schedule.expression == "cron(0 5 * * ? *)"
     error_message = "it must run once a day"
   }
 }

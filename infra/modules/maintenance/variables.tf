@@ -34,7 +34,7 @@ variable "retention" {
 variable "at" {
   description = "When to run, every day, in UTC: hour and minute."
   type        = object({ hour = number, minute = number })
-  default     = { hour = 3, minute = 30 }
+  default     = { hour = 5, minute = 0 } # after the window in which RDS may restart (modules/database)
 
   validation {
     condition     = var.at.hour >= 0 && var.at.hour <= 23 && var.at.minute >= 0 && var.at.minute <= 59

@@ -7,7 +7,10 @@ module "task" {
 
   task    = var.task
   purpose = "migrations"
-  command = ["migrate"]
+  command = concat(["migrate"], length(var.analysts) == 0 ? [] : concat(
+    ["--analyst-connections", tostring(var.analyst_connections)],
+    flatten([for name in var.analysts : ["--analyst", name]]),
+  ))
 
   environment = {
     RETINUE_DATABASE_URL       = var.database.url

@@ -41,3 +41,25 @@ variable "analyst" {
     error_message = "analyst.login_arn must name one login of one database: arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE/LOGIN."
   }
 }
+
+variable "analysts" {
+  description = "Names of people with a login of their own, analyst_NAME."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.analysts : can(regex("^[a-z][a-z0-9_]{0,39}$", name))])
+    error_message = "analysts must be names of up to 40 lower-case letters, digits and underscores."
+  }
+}
+
+variable "analyst_connections" {
+  description = "Maximum number of concurrent connections of each of them."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.analyst_connections >= 1 && var.analyst_connections <= 100
+    error_message = "analyst_connections must be between 1 and 100."
+  }
+}

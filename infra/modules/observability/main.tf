@@ -45,12 +45,30 @@ resource "aws_sns_topic_subscription" "people" {
 }
 
 locals {
+  alarm_free_storage_gb = min(4, var.database_storage_gb / 20)
+
+  # S3's events that SNS could not deliver. Queues of pools keep the last kind as dead letters.
+  topic_alarms = {
+    undelivered = {
+      metric      = "NumberOfNotificationsFailed"
+      description = "SNS could not deliver events of images: are the policies of the queue and of the key right?"
+    }
+    unreadable = {
+      metric      = "NumberOfNotificationsFilteredOut-InvalidMessageBody"
+      description = "SNS could not read events of images for the pools' filters: has the bucket's notification another format?"
+    }
+    lost = {
+      metric      = "NumberOfNotificationsFailedToRedriveToDlq"
+      description = "SNS has lost events of images, because it could not leave them in a dead-letter queue. Restore its policy, then use `retinue backfill`."
+    }
+  }
+
   database_alarms = {
     storage = {
-      description = "Less than ${var.alarm_free_storage_gb} GB are free, although storage grows by itself: is it at its maximum?"
+      description = "Less than ${local.alarm_free_storage_gb} GB are free, although storage grows by itself: is it at its maximum?"
       metric      = "FreeStorageSpace"
       comparison  = "LessThanThreshold"
-      threshold   = var.alarm_free_storage_gb * 1024 * 1024 * 1024
+      threshold   = local.alarm_free_storage_gb * 1024 * 1024 * 1024
     }
     cpu = {
       description = "The processor has been over 80 % busy for 15 minutes. Performance Insights shows the statements."
@@ -81,6 +99,24 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   treat_missing_data  = "missing"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "topic" {
+  for_each = local.topic_alarms
+
+  alarm_name          = "${var.name}-events-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = "AWS/SNS"
+  metric_name         = each.value.metric
+  dimensions          = { TopicName = var.image_topic_name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 }

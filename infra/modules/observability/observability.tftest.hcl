@@ -6,6 +6,8 @@ variables {
   name                = "retinue-test"
   cluster_name        = "retinue-test"
   database_identifier = "retinue-test"
+  database_storage_gb = 100
+  image_topic_name    = "retinue-test-images"
   key_arn             = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   pools = { labels = {
     queue_name             = "retinue-test-labels"
@@ -44,6 +46,24 @@ run "observability" {
   }
 }
 
+run "small_database" {
+  command = plan
+
+  variables {
+    database_storage_gb = 20
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.database["storage"].threshold == 1073741824
+    error_message = "RDS grows storage when less than 10 % are free: the alarm must come after that"
+  }
+
+  assert {
+    condition     = toset([for alarm in aws_cloudwatch_metric_alarm.topic : alarm.dimensions.TopicName]) == toset(["retinue-test-images"])
+    error_message = "events that SNS does not deliver must be an alarm"
+  }
+}
+
 run "budget" {
   command = apply
 
@@ -67,10 +87,10 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    alarm_emails          = ["ops"]
-    alarm_free_storage_gb = 0
-    monthly_budget_usd    = -1
+    alarm_emails        = ["ops"]
+    database_storage_gb = 10
+    monthly_budget_usd  = -1
   }
 
-  expect_failures = [var.alarm_emails, var.alarm_free_storage_gb, var.monthly_budget_usd]
+  expect_failures = [var.alarm_emails, var.database_storage_gb, var.monthly_budget_usd]
 }

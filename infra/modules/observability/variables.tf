@@ -64,14 +64,23 @@ variable "alarm_emails" {
   }
 }
 
-variable "alarm_free_storage_gb" {
-  description = "Free storage of the database below which there is an alarm, in GB."
+variable "database_storage_gb" {
+  description = "Storage of the database at first, in GB. RDS grows it when less than 10 % are free, so the alarm goes off at 5 %, and at 4 GB at most."
   type        = number
-  default     = 4
 
   validation {
-    condition     = var.alarm_free_storage_gb > 0
-    error_message = "alarm_free_storage_gb must be above 0."
+    condition     = var.database_storage_gb >= 20
+    error_message = "database_storage_gb must be 20 or more."
+  }
+}
+
+variable "image_topic_name" {
+  description = "Name of the SNS topic that S3 notifies of new images."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,256}$", var.image_topic_name))
+    error_message = "image_topic_name must be the name of an SNS topic, not its ARN."
   }
 }
 

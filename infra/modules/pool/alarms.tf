@@ -53,7 +53,7 @@ resource "aws_cloudwatch_metric_alarm" "queue_age" {
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name          = "${local.name}-dead-letters"
-  alarm_description   = "A message could not even be recorded as failed. Look at one, fix the cause, then redrive."
+  alarm_description   = "A message could not even be recorded as failed, or the queue refused it. Look at one, fix the cause, then redrive."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.dead.name }

@@ -81,6 +81,16 @@ run "queue" {
   command = apply
 
   assert {
+    condition     = jsondecode(aws_sns_topic_subscription.this.redrive_policy).deadLetterTargetArn == aws_sqs_queue.dead.arn
+    error_message = "SNS must leave what it cannot deliver"
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.force_new_deployment
+    error_message = "a change of spot_share must not replace the service"
+  }
+
+  assert {
     condition     = jsondecode(aws_sqs_queue.this.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.dead.arn, maxReceiveCount = 5 }
     error_message = "messages received too often must go to the dead-letter queue"
   }
@@ -400,6 +410,37 @@ run "gpu" {
   assert {
     condition     = one(aws_ecs_service.this.capacity_provider_strategy[*].capacity_provider) == "retinue-test-labels"
     error_message = "the pool must run on its own instances"
+  }
+}
+
+run "canary" {
+  command = apply
+
+  variables {
+    canary_minutes = 15
+  }
+
+  assert {
+    condition = alltrue([
+      aws_cloudwatch_metric_alarm.canary[0].period * aws_cloudwatch_metric_alarm.canary[0].evaluation_periods == 2700,
+      aws_cloudwatch_metric_alarm.canary[0].treat_missing_data == "breaching",
+      strcontains(aws_cloudwatch_log_metric_filter.canary[0].pattern, "*/canary/image.png*"),
+    ])
+    error_message = "three canaries that become no rows must be an alarm, even if nothing is logged"
+  }
+}
+
+run "canary_for_others" {
+  command = plan
+
+  variables {
+    canary_minutes = 15
+    config         = merge(var.config, { key_prefixes = ["uploads/"] })
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.canary) == 0
+    error_message = "a pool that does not take the canary must not miss it"
   }
 }
 

@@ -60,14 +60,24 @@ resource "aws_sqs_queue_policy" "dead" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "OnlyByTls"
-      Effect    = "Deny"
-      Principal = "*"
-      Action    = "sqs:*"
-      Resource  = aws_sqs_queue.dead.arn
-      Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+    Statement = [
+      {
+        Sid       = "TheTopicLeavesWhatItCannotDeliver"
+        Effect    = "Allow"
+        Principal = { Service = "sns.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = aws_sqs_queue.dead.arn
+        Condition = { ArnEquals = { "aws:SourceArn" = var.topic_arn } }
+      },
+      {
+        Sid       = "OnlyByTls"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = aws_sqs_queue.dead.arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
   })
 }
 
@@ -85,10 +95,13 @@ resource "aws_sns_topic_subscription" "this" {
   endpoint             = aws_sqs_queue.this.arn
   raw_message_delivery = true
 
+  # SNS leaves here what the queue refuses, for example because its policy is wrong.
+  redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead.arn })
+
   filter_policy_scope = length(local.key_patterns) == 0 ? null : "MessageBody"
   filter_policy = length(local.key_patterns) == 0 ? null : jsonencode({
     Records = { s3 = { object = { key = local.key_patterns } } }
   })
 
-  depends_on = [aws_sqs_queue_policy.this] # or the first messages are lost
+  depends_on = [aws_sqs_queue_policy.this, aws_sqs_queue_policy.dead] # or the first messages are lost
 }

@@ -16,6 +16,9 @@ resource "aws_ecs_service" "this" {
   desired_count   = var.config.min
   propagate_tags  = "SERVICE"
 
+  # Without it, a change of the capacity providers replaces the service.
+  force_new_deployment = true
+
   enable_execute_command             = false
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200

@@ -84,3 +84,14 @@ variable "alarm_topic_arn" {
     error_message = "alarm_topic_arn must be the ARN of an SNS topic."
   }
 }
+
+variable "canary_minutes" {
+  description = "Minutes between two canaries. Null uploads none."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.canary_minutes == null || contains(range(5, 61), coalesce(var.canary_minutes, 5))
+    error_message = "canary_minutes must be null or a whole number from 5 to 60."
+  }
+}

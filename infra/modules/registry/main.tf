@@ -20,19 +20,27 @@ resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
 
   policy = jsonencode({
-    rules = [
+    # An image that matches a rule is out of reach of those that follow.
+    rules = concat([for index, environment in sort(tolist(var.environments)) :
       {
-        rulePriority = 1
+        rulePriority = 1 + index
+        description  = "What ${environment} runs or ran: make deploy tags it"
+        selection    = { tagStatus = "tagged", tagPrefixList = ["deployed_${environment}_"], countType = "imageCountMoreThan", countNumber = 20 }
+        action       = { type = "expire" }
+      }
+      ], [
+      {
+        rulePriority = 101
         description  = "Layers of pushes that broke off"
         selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
         action       = { type = "expire" }
       },
       {
-        rulePriority = 2
+        rulePriority = 102
         description  = "Enough tags to roll back to"
         selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.keep_images }
         action       = { type = "expire" }
       },
-    ]
+    ])
   })
 }

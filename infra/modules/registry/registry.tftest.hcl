@@ -35,6 +35,21 @@ run "registry" {
   }
 }
 
+run "deployed_images_stay" {
+  command = apply
+
+  variables {
+    environments = ["production", "dev"]
+  }
+
+  assert {
+    condition = [for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : try(rule.selection.tagPrefixList[0], rule.selection.tagStatus)] == [
+      "deployed_dev_", "deployed_production_", "untagged", "any",
+    ]
+    error_message = "what an environment runs must be kept before images are counted"
+  }
+}
+
 run "refuses_bad_input" {
   command = plan
 

@@ -20,6 +20,17 @@ variable "key_arn" {
   }
 }
 
+variable "environments" {
+  description = "Names of the environments that run images. The last 20 that each has deployed are kept, however many images come after them."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(var.environments) <= 40 && alltrue([for name in var.environments : can(regex("^[a-z][a-z0-9-]*$", name))])
+    error_message = "environments must be up to 40 names of environments, such as production."
+  }
+}
+
 variable "keep_images" {
   description = "How many images to keep. Deploying goes back no further."
   type        = number

@@ -147,7 +147,12 @@ def retinue_deploy() -> None:
 @retinue_deploy.command("deploy")
 @_common
 @click.option("--image-tag", help="An image in the registry, instead of building; rolls back.")
-def deploy_command(name: str, region: str | None, image_tag: str | None) -> None:
+@click.option(
+    "--allow-delete", is_flag=True, help="Allow to destroy or replace queues, logs and services."
+)
+def deploy_command(
+    name: str, region: str | None, image_tag: str | None, *, allow_delete: bool
+) -> None:
     """Deploy this checkout, or an earlier image. Safe to repeat after a failure."""
     session = open_session("deploy", name, region, builds=image_tag is None)
     deployed = _logged(
@@ -158,6 +163,7 @@ def deploy_command(name: str, region: str | None, image_tag: str | None) -> None
             lambda: source.image_tag(session.root),
             image_tag,
             session.findings.quota_vcpus,
+            allow_delete=allow_delete,
         ),
     )
     _report(session, deployed.tag, deployed.outputs)

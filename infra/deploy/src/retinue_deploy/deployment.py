@@ -52,6 +52,8 @@ def deploy(
     make_tag: Callable[[], str],
     wanted: str | None,
     quota_vcpus: float | None = None,
+    *,
+    allow_delete: bool = False,
 ) -> Deployed:
     """Deploy this checkout, or an image that was deployed before.
 
@@ -64,6 +66,7 @@ def deploy(
         make_tag: Returns the tag of this checkout's image.
         wanted: The tag of an image in the registry, to deploy that instead.
         quota_vcpus: Fargate's vCPU quota, if known.
+        allow_delete: Whether queues, logs and services may be destroyed or replaced.
 
     Returns:
         The deployment's result.
@@ -80,9 +83,11 @@ def deploy(
 
     with told.step("plan"):
         first = world.stack.plan(tag)
-        _refuse_loss(first)
+        _refuse_loss(first, allow_delete=allow_delete)
     told.say(f"  {_summary(first)}")
 
+    with told.step("keep the image"):
+        world.images.keep(tag, world.stack.name, cuda=world.stack.needs_cuda())
     with told.step("database, network and the migrations' task"):
         world.stack.plan(tag, migrations_only=True)
         world.stack.apply()
@@ -100,7 +105,7 @@ def deploy(
 
     with told.step("everything else"):
         plan = world.stack.plan(tag)
-        _refuse_loss(plan)
+        _refuse_loss(plan, allow_delete=allow_delete)
         world.stack.apply()
         outputs = world.stack.outputs()
     with told.step("services stable"):
@@ -161,13 +166,20 @@ def _refuse_small_quota(wanted: float, quota: float | None) -> None:
         )
 
 
-def _refuse_loss(plan: Plan) -> None:
+def _refuse_loss(plan: Plan, *, allow_delete: bool) -> None:
     if plan.lost:
         raise DeployError(
             "the plan would destroy data:\n"
             + "\n".join(f"    {address}" for address in plan.lost)
             + "\n`make deploy` refuses that. Review `make plan`. To destroy them anyway, apply "
             "it by hand (infra/README.md)."
+        )
+    if plan.disrupted and not allow_delete:
+        raise DeployError(
+            "the plan would destroy or replace queues with their messages, logs or services:\n"
+            + "\n".join(f"    {address}" for address in plan.disrupted)
+            + "\nA pool that has another name is another pool. `make status` shows which messages "
+            "are waiting. To do it anyway: make deploy ALLOW_DELETE=1"
         )
 
 

@@ -67,6 +67,11 @@ class Environment:
         )
         return cls(terraform, file.stem, region)
 
+    @property
+    def name(self) -> str:
+        """Return the environment's name."""
+        return self._name
+
     def connect(self, state_bucket: str) -> None:
         """Use the environment's state in the bucket."""
         self._terraform.init(

@@ -12,10 +12,12 @@ class Plan:
     Attributes:
         changes: Resources by change: create, update, delete, replace.
         lost: Addresses of resources with data in them that would be destroyed.
+        disrupted: Addresses of queues, logs and services that would be destroyed or replaced.
     """
 
     changes: Mapping[str, int]
     lost: Sequence[str]
+    disrupted: Sequence[str] = ()
 
 
 class Foundation(Protocol):
@@ -40,9 +42,16 @@ class Images(Protocol):
     def push(self, tag: str, variant: str) -> None:
         """Push a built variant."""
 
+    def keep(self, tag: str, environment: str, *, cuda: bool) -> None:
+        """Keep a tag's variants from expiring, because an environment runs them."""
+
 
 class Stack(Protocol):
     """An environment in Terraform."""
+
+    @property
+    def name(self) -> str:
+        """Return the environment's name."""
 
     def check(self) -> None:
         """Raise for invalid pools and other variables."""

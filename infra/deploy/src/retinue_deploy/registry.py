@@ -13,6 +13,14 @@ SUFFIX = {"cpu": "", "cuda": "-cuda"}
 """The suffix of a variant's tag (modules/image_reference reads it)."""
 
 
+_MANIFESTS = [
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+]
+
+
 class Registry:
     """A repository in ECR, and the builder that fills it.
 
@@ -44,7 +52,7 @@ class Registry:
             for page in pages
             for image in page["imageDetails"]
             for tag in image.get("imageTags", ())
-            if not tag.endswith(SUFFIX["cuda"])
+            if not tag.endswith(SUFFIX["cuda"]) and not tag.startswith("deployed_")
         ]
         return [tag for _, tag in sorted(found, reverse=True)[:10]]
 
@@ -62,6 +70,28 @@ class Registry:
         host = self._url().partition("/")[0]
         builder.login(host, user, password)
         builder.push(self._name(tag, variant))
+
+    def keep(self, tag: str, environment: str, *, cuda: bool) -> None:
+        """Keep a tag's variants from expiring, because an environment runs them.
+
+        The registry's lifecycle (modules/registry) keeps the last images with such tags.
+        """
+        for variant in ["cpu", "cuda"] if cuda else ["cpu"]:
+            image = {"imageTag": tag + SUFFIX[variant]}
+            [found] = self._ecr.batch_get_image(
+                repositoryName=self._repository, imageIds=[image], acceptedMediaTypes=_MANIFESTS
+            )["images"]
+            media_type = found.get("imageManifestMediaType")
+            try:
+                self._ecr.put_image(
+                    repositoryName=self._repository,
+                    imageManifest=found["imageManifest"],
+                    imageTag=f"deployed_{environment}_{image['imageTag']}",
+                    **({"imageManifestMediaType": media_type} if media_type else {}),
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
+                    raise
 
     def _with_builder(self) -> Builder:
         if self._builder is None:

@@ -13,6 +13,9 @@ from retinue_deploy.programs import Programs
 HOLDS_DATA = frozenset({"aws_db_instance", "aws_s3_bucket", "aws_kms_key", "aws_ecr_repository"})
 """Types of resources that a deployment never destroys: databases, buckets, keys."""
 
+LOSES_WORK = frozenset({"aws_sqs_queue", "aws_cloudwatch_log_group", "aws_ecs_service"})
+"""Types that are destroyed only on request: messages and logs go with them, and running tasks."""
+
 _LOCK_ID = re.compile(r"ID:\s+(\S+)")
 _LOCK_WHO = re.compile(r"Who:\s+(.+)")
 
@@ -168,6 +171,7 @@ def read_plan(shown: Mapping[str, Any]) -> Plan:
     """Return a plan from ``terraform show -json``."""
     changes: dict[str, int] = {}
     lost = []
+    disrupted = []
     for change in shown.get("resource_changes", ()):
         actions = change["change"]["actions"]
         if change.get("mode") != "managed" or actions in (["no-op"], ["read"]):
@@ -176,4 +180,6 @@ def read_plan(shown: Mapping[str, Any]) -> Plan:
         changes[what] = changes.get(what, 0) + 1
         if "delete" in actions and change["type"] in HOLDS_DATA:
             lost.append(change["address"])
-    return Plan(changes, tuple(lost))
+        if "delete" in actions and change["type"] in LOSES_WORK:
+            disrupted.append(change["address"])
+    return Plan(changes, tuple(lost), tuple(disrupted))
