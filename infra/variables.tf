@@ -167,7 +167,7 @@ variable "canary_minutes" {
 }
 
 variable "analysts" {
-  description = "Names of people who ask questions, such as [\"ann\"]. Each has a login of its own, analyst_NAME. A name that is removed can't connect any more."
+  description = "Names of people who ask questions, such as [\"ann\"]. Each has a login of its own, analyst_NAME. A name that is removed can no longer connect."
   type        = set(string)
   default     = []
 

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -66,3 +67,31 @@ def test_no_two_photographs_share_a_picture(tmp_path: Path) -> None:
     pictures = [state.picture(key).relative_to(state.annotated).as_posix() for key in keys]
     assert len(set(pictures)) == len(keys)
     assert pictures[:4] == ["cat.jpg", "cat.JPEG", "cat-png.jpg", "cat-png-jpg.jpg"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_root_uses_no_folder_that_another_user_could_fill_with_links(tmp_path: Path) -> None:
+    trap = tmp_path / ".retinue"
+    trap.mkdir()
+    os.chown(trap, 65_534, 65_534)
+    below = tmp_path / "below"
+    below.mkdir()
+    assert State.find(below).directory == below.resolve() / ".retinue"
+    with pytest.raises(LaptopError, match="belongs to another user"):
+        State.find(tmp_path).prepare()
+    (below / ".retinue").symlink_to(tmp_path)
+    os.lchown(below / ".retinue", 65_534, 65_534)
+    deeper = below / "deeper"
+    deeper.mkdir()
+    assert State.find(deeper).directory == deeper.resolve() / ".retinue"
+
+
+def test_no_data_is_written_through_a_link(tmp_path: Path) -> None:
+    state = State(tmp_path / ".retinue")
+    state.directory.mkdir()
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    state.postgres.symlink_to(victim)
+    with pytest.raises(LaptopError, match="not a symbolic link"):
+        state.prepare()
+    assert not list(victim.iterdir())

@@ -11,6 +11,7 @@ from retinue_workers.intake.clients import AwsUnavailableError
 from retinue_workers.intake.sqs import QueueUnavailableError
 
 from retinue_cli.faces.errors import FacesError
+from retinue_cli.output.words import escaped_lines
 
 _GROUPS = {
     "Use it": {
@@ -161,7 +162,7 @@ def _print_error(error: click.ClickException) -> None:
         click.echo(error.ctx.get_usage(), err=True)
         click.echo(f"`{error.ctx.command_path} --help` explains it.\n", err=True)
     word = click.style("error:", fg="red", bold=True)
-    click.echo(f"{word} {error.format_message()}", err=True)
+    click.echo(f"{word} {escaped_lines(error.format_message())}", err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,6 +13,7 @@ from retinue_cli.options.failure_options import failure_options
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.misspelt import misspelt
 from retinue_cli.output.table import print_json, print_table
+from retinue_cli.output.words import escaped
 from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
 
 
@@ -95,5 +96,5 @@ def _print_letters(letters: list[DeadLetterCause], waiting: int) -> None:
         f"dead letters: about {max(waiting, looked_at):,}; the first {looked_at:,} by reason"
     )
     for letter in letters:
-        click.echo(f"  {letter.messages:>6,}  {letter.reason}")
-        click.echo(f"          such as {letter.example}")
+        click.echo(f"  {letter.messages:>6,}  {escaped(letter.reason)}")
+        click.echo(f"          such as {escaped(str(letter.example))}")

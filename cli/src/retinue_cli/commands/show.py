@@ -16,7 +16,7 @@ from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_cli.options.selection import ImageArgument
 from retinue_cli.output.attributes import brief, span
 from retinue_cli.output.table import Name, least_cells, output_console, print_json
-from retinue_cli.output.words import escaped
+from retinue_cli.output.words import escaped, escaped_lines
 
 if TYPE_CHECKING:
     from retinue_cli.output.image_view import DetectionView, ImageView
@@ -68,14 +68,14 @@ def show(
     except (ConfigurationError, DetectorError) as error:
         if as_json:
             print_json(_as_json(found) | {"picture": None, "error": str(error)})
-        click.echo(f"no picture: {error}", err=True)
+        click.echo(f"no picture: {escaped_lines(str(error))}", err=True)
         if source is None and found.is_looked_at:
             click.echo("If you have the file, name it with --from.", err=True)
         sys.exit(EXIT_NO_PICTURE)
     if as_json:
         print_json(_as_json(found) | {"picture": str(picture), "error": None})
     else:
-        click.echo(f"picture: {picture}")
+        click.echo(f"picture: {escaped(str(picture))}")
     if opened:
         click.launch(str(picture))
 

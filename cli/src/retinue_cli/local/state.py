@@ -33,7 +33,8 @@ class State:
         """Find the nearest ``.retinue`` at or above ``start``, as git finds ``.git``.
 
         Other users' folders are skipped, because one in ``/tmp`` could be an attack, and Postgres
-        would refuse it.
+        would refuse it. That holds for root, too: in such a folder, links of another user would
+        make root write anywhere.
 
         Args:
             start: The first folder. The default is the current directory.
@@ -102,10 +103,19 @@ class State:
         """Create the folders.
 
         Raises:
-            LaptopError: They can't be created or written.
+            LaptopError: They can't be created or written, or another user controls them.
         """
+        folders = (self.postgres, self.emulator, self.logs, self.annotated)
+        if self.directory.is_dir() and not _is_ours(self.directory):
+            raise LaptopError(
+                f"{self.directory} belongs to another user. Work as that user, or in another folder"
+            )
+        if links := [str(path) for path in folders if path.is_symlink()]:
+            raise LaptopError(
+                f"{', '.join(links)} must be a folder, not a symbolic link: remove the link"
+            )
         try:
-            for folder in (self.postgres, self.emulator, self.logs, self.annotated):
+            for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
             ignore = self.directory / ".gitignore"
             if not ignore.exists():
@@ -139,10 +149,10 @@ class State:
 
 
 def _is_ours(directory: Path) -> bool:
-    """Return whether the current user owns the folder. Root may use any, as in a container."""
+    """Return whether the current user owns the folder, and the link to it if it is one."""
     try:
-        owner = directory.stat().st_uid
-        return directory.is_dir() and os.geteuid() in (0, owner)
+        owners = {directory.stat().st_uid, directory.lstat().st_uid}
+        return directory.is_dir() and owners == {os.geteuid()}
     except OSError:
         return False
 

@@ -138,7 +138,9 @@ def _longest_part(text: str) -> int:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
-    click.echo(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2))
+    said = json.dumps(value, default=_json_value, ensure_ascii=False, indent=2)
+    # json leaves DEL and the control characters of 8 bits, which some terminals obey, too.
+    click.echo(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", said))
 
 
 def _print_table(

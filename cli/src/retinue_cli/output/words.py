@@ -9,3 +9,8 @@ def count(number: int, noun: str) -> str:
 def escaped(text: str) -> str:
     """Return a text with escaped control characters, which could control the terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def escaped_lines(text: str) -> str:
+    """Return the same for a text of several lines."""
+    return "\n".join(map(escaped, text.split("\n")))
