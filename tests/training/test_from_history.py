@@ -170,6 +170,16 @@ def test_corrections_and_rejections_since_the_last_version_are_learned_here(
     assert shown["grass1.png"] == shown["grass2.png"] == []
     assert "grass3.png" not in shown
 
+    # The same files in a folder: what people said about a file counts, wherever it lies.
+    for key in stored:
+        path = Path("photos") / key[:5] / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(s3.get_object(Bucket=name, Key=key)["Body"].read())
+    folder = ["--from", "photos", "--corrections", "ground-truth", "--dry-run", "--json"]
+    told = json.loads(cli("models", "train", "other", "--on", "local", *folder).stdout)
+    assert told["train"] + told["validation"] + told["test"] == len(stored)
+    assert told["left_out"] == {"image in which not everything is marked": 1}
+
 
 def images(keys: Iterable[str]) -> list[TrainingImage]:
     return [

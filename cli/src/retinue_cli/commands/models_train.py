@@ -296,9 +296,9 @@ def _teachable(images: "list[TrainingImage]", say: Say, *, bulk: bool) -> "list[
     from retinue_cli.training.data import teachable
 
     kept, left_out = teachable(images, bulk=bulk)
-    for what, number in left_out.items():
+    for what, uris in left_out.items():
         noun, _, rest = what.partition(" ")
-        say(f"left out: {count(number, noun)} {rest}")
+        say(f"left out: {count(len(uris), noun)} {rest}")
     return kept
 
 

@@ -167,14 +167,22 @@ def _images(
     learned = read(origin["from"])
     if origin["corrections"] is not None:
         corrected = {image.uri: image for image in from_history(origin["corrections"])}
+        for image in corrected.values():
+            image.is_correction = True
         say(f"{count(len(corrected), 'image')} of {origin['corrections']}")
         learned = [corrected.pop(image.uri, image) for image in learned] + [*corrected.values()]
     tested = None if origin["test"] is None else read(origin["test"])
     whole_images = request.kind == "labels" and not request.crops
-    learned, left_out = teachable(learned, bulk=request.bulk, whole_images=whole_images)
-    for what, number in left_out.items():
-        for _ in range(number):
-            problems.add(what, origin["from"])
+
+    def teach(images: "list[TrainingImage]") -> "list[TrainingImage]":
+        kept, left_out = teachable(images, bulk=request.bulk, whole_images=whole_images)
+        for reason, uris in left_out.items():
+            for uri in uris:
+                problems.add(reason, uri)
+        return kept
+
+    learned = teach(learned)
+    tested = None if tested is None else teach(tested)
     return learned, tested
 
 

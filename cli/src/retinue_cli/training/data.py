@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -58,6 +57,7 @@ class TrainingImage:
         absent: Things that people rejected.
         reference: The version of the object that was annotated, if it comes from the history.
         sha256: The hash of its bytes, if they were read.
+        is_correction: Whether its annotations replace those of other copies of the file.
     """
 
     bucket: str
@@ -72,6 +72,7 @@ class TrainingImage:
     absent: list[Thing] = field(default_factory=list)
     reference: ImageReference | None = None
     sha256: str | None = None
+    is_correction: bool = False
 
     @property
     def human(self) -> bool:
@@ -149,8 +150,8 @@ def from_truth(truth: "Truth") -> list[TrainingImage]:
 
 def teachable(
     images: Sequence[TrainingImage], *, bulk: bool = True, whole_images: bool = False
-) -> tuple[list[TrainingImage], Counter[str]]:
-    """Return the images that teach nothing wrong, and why others are left out.
+) -> tuple[list[TrainingImage], dict[str, list[str]]]:
+    """Return the images that teach nothing wrong, and the URIs of the others by the reason.
 
     A model learns unmarked things as background. So an image is left out if its truth isn't
     exhaustive, or if its scope lacks a label that other images have.
@@ -161,23 +162,26 @@ def teachable(
         whole_images: Whether only labels of whole images are learned. Then it is enough that each
             label was confirmed or rejected: not every thing needs a box.
     """
-    left_out: Counter[str] = Counter()
+    left_out: dict[str, list[str]] = {}
     labels = {one.label for image in images if image.exhaustive for one in image.items}
     kept: list[TrainingImage] = []
     for image in images:
         known = {one.label for one in (*image.items, *image.absent)}
         if not image.exhaustive and not (whole_images and labels and labels <= known):
-            left_out["image in which not everything is marked"] += 1
+            left_out.setdefault("image in which not everything is marked", []).append(image.uri)
         elif not bulk and image.made_by == "bulk":
-            left_out["image of a decision about many images"] += 1
+            left_out.setdefault("image of a decision about many images", []).append(image.uri)
         else:
             kept.append(image)
     labels = {one.label for image in kept for one in image.items}
-    whole = [
-        image for image in kept if image.scope.labels is None or labels.issubset(image.scope.labels)
-    ]
-    left_out["image in which not every label was looked for"] = len(kept) - len(whole)
-    return whole, +left_out
+    whole = []
+    for image in kept:
+        if image.scope.labels is None or labels.issubset(image.scope.labels):
+            whole.append(image)
+        else:
+            reason = "image in which not every label was looked for"
+            left_out.setdefault(reason, []).append(image.uri)
+    return whole, left_out
 
 
 def split(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[TrainingImage]]:

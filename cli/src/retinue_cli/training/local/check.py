@@ -132,7 +132,7 @@ def clean(seen: Sequence[Seen], problems: Problems, *, boxes: bool) -> list[Seen
     """Return the images whose annotations are right, each picture once.
 
     Args:
-        seen: The images. Of equal files, corrections come first.
+        seen: The images. Corrections replace other copies of their files.
         problems: Collects what is left out, and labels that were changed.
         boxes: Whether each thing needs a box.
     """
@@ -187,12 +187,13 @@ def _unify_case(seen: Sequence[Seen], problems: Problems) -> None:
 
 
 def _distinct(seen: Sequence[Seen], problems: Problems) -> list[Seen]:
-    """Return each file once. A file with different labels is left out altogether."""
+    """Return each file once. One with different annotations is left out altogether."""
     copies: dict[str, list[Seen]] = defaultdict(list)
     for one in seen:
         copies[one.image.sha256 or ""].append(one)
     kept = []
-    for first, *others in copies.values():
+    for same in copies.values():
+        first, *others = [one for one in same if one.image.is_correction] or same
         names = ", ".join(one.image.uri for one in (first, *others))
         if any(_facts(one) != _facts(first) for one in others):
             problems.add("picture that is there more than once, with different annotations", names)
