@@ -117,6 +117,9 @@ status: .venv/for-development ## show tasks and queues of what is deployed
 logs: .venv/for-development ## print what workers and the console logged: POOL=name or console, MINUTES=15
 	@$(DEPLOY) logs $(AWS_OPTIONS) $(if $(POOL),--pool '$(POOL)') $(if $(MINUTES),--minutes '$(MINUTES)')
 
+retinue: .venv/for-development ## run a command in what is deployed: ARGS="failures --since 1d", POOL=name, OWNER=1
+	@$(DEPLOY) retinue $(AWS_OPTIONS) $(if $(POOL),--pool '$(POOL)') $(if $(OWNER),--owner) -- $(ARGS)
+
 destroy: .venv/for-development ## destroy an environment and all that is in it
 	@$(DEPLOY) destroy $(AWS_OPTIONS) $(if $(CONFIRM),--confirm '$(CONFIRM)')
 

@@ -171,6 +171,16 @@ module "pool" {
   canary_minutes        = var.canary_minutes
 }
 
+module "operator" {
+  source = "./modules/operator"
+
+  task                   = local.task
+  analyst                = module.database.analyst
+  bucket_arn             = module.image_bucket.arn
+  queue_arns             = [for pool in module.pool : pool.queue.arn]
+  dead_letter_queue_arns = [for pool in module.pool : pool.dead_letter_queue.arn]
+}
+
 module "console" {
   source = "./modules/console"
   count  = var.console == null ? 0 : 1

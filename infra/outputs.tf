@@ -34,6 +34,11 @@ output "migrate" {
   value       = module.migrations.run
 }
 
+output "operator" {
+  description = "Input for `aws ecs run-task --cli-input-json` that runs a command of retinue; `make retinue` does it."
+  value       = module.operator.run
+}
+
 output "database_identifier" {
   description = "Identifier of the RDS instance."
   value       = module.database.identifier

@@ -98,3 +98,17 @@ def test_the_drawing_is_what_the_terraform_says(root: Path) -> None:
     text = (root / "infra/main.tf").read_text("utf-8")
     for module in re.findall(r'^module "(\w+)"', text, re.MULTILINE):
         assert f"    {module}[" in drawn
+
+
+def test_operators_have_the_permissions_that_the_page_lists(root: Path) -> None:
+    page = (root / "docs/redrive.md").read_text("utf-8")
+    listed = {
+        permission
+        for line in page.splitlines()
+        if line.startswith("| `") and not line.endswith("| an inventory |")
+        for permission in re.findall(r"`((?:sqs|s3):\w+)`", line)
+    }
+    granted = re.findall(
+        r'"((?:sqs|s3):\w+)"', (root / "infra/modules/operator/main.tf").read_text("utf-8")
+    )
+    assert listed == set(granted)

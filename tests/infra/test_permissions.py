@@ -270,6 +270,7 @@ def test_each_task_signs_in_as_its_own_login(stack: dict[str, Any]) -> None:
         **{f'module.pool["{pool}"]': "retinue_worker" for pool in POOLS},
         "module.model_reaper[0]": "retinue_worker",
         "module.migrations": "retinue_analyst",
+        "module.operator": "retinue_analyst",
     }
 
 

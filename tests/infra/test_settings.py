@@ -49,7 +49,8 @@ def variables(container: dict[str, Any]) -> dict[str, str]:
 
 def test_there_is_a_task_definition_for_everything(containers: dict[str, Any]) -> None:
     assert set(containers) == {
-        f"retinue-test-{name}" for name in [*POOLS, "maintenance", "migrations", "model-reaper"]
+        f"retinue-test-{name}"
+        for name in [*POOLS, "maintenance", "migrations", "model-reaper", "operator"]
     }
 
 

@@ -20,6 +20,7 @@ from retinue_deploy.environment import Environment, find_environment
 from retinue_deploy.errors import DeployError
 from retinue_deploy.journal import Journal
 from retinue_deploy.look import show_logs, show_status
+from retinue_deploy.operate import run_command
 from retinue_deploy.programs import Programs
 from retinue_deploy.registry import Registry
 from retinue_deploy.services import EcsServices
@@ -253,6 +254,26 @@ def logs_command(name: str, region: str | None, pool: str | None, minutes: int) 
         show_logs(session.account, outputs, pool, minutes, click.echo)
 
     _logged(session, logs)
+
+
+@retinue_deploy.command("retinue", context_settings={"ignore_unknown_options": True})
+@_common
+@click.option("--pool", help="Whose queue and detectors to use. [default: the only pool's]")
+@click.option("--owner", is_flag=True, help="Use the database owner's rights, to erase data.")
+@click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED)
+def retinue_command(
+    name: str, region: str | None, pool: str | None, arguments: tuple[str, ...], *, owner: bool
+) -> None:
+    """Run a command of retinue, such as `failures --since 1d`, as a task in the network."""
+    session = open_session("retinue", name, region, builds=False)
+
+    def operate() -> None:
+        session.connect()
+        ecs, outputs = session.account.client("ecs"), session.world.stack.outputs()
+        tasks = session.world.tasks
+        click.echo(run_command(tasks, ecs, outputs, arguments, pool=pool, as_owner=owner))
+
+    _logged(session, operate)
 
 
 @retinue_deploy.command("destroy")

@@ -1,0 +1,66 @@
+# A task for operators: `make retinue ENV=… ARGS="failures --since 1d"` runs any command of retinue in
+# it, inside the network, where the database and the queues are reachable. It reads the history, and
+# moves messages. What takes the owner's rights runs in the migrations' task.
+
+data "aws_region" "current" {}
+
+module "task" {
+  source = "../task"
+
+  task    = var.task
+  purpose = "operator"
+  command = ["failures"]
+
+  environment = {
+    RETINUE_DATABASE_URL       = var.analyst.url
+    RETINUE_QUERY_DATABASE_URL = var.analyst.url
+    RETINUE_DATABASE_AUTH      = "iam"
+  }
+}
+
+# docs/redrive.md lists these permissions, and a test compares them.
+resource "aws_iam_role_policy" "task" {
+  name = "operate"
+  role = module.task.task_role.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "SignInAsAnalyst"
+        Effect   = "Allow"
+        Action   = ["rds-db:connect"]
+        Resource = [var.analyst.login_arn]
+      },
+      {
+        Sid      = "SendMessages"
+        Effect   = "Allow"
+        Action   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"]
+        Resource = var.queue_arns
+      },
+      {
+        Sid    = "MoveDeadLetters"
+        Effect = "Allow"
+        Action = [
+          "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl",
+          "sqs:ReceiveMessage",
+        ]
+        Resource = var.dead_letter_queue_arns
+      },
+      {
+        Sid      = "ListImages"
+        Effect   = "Allow"
+        Action   = ["s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions"]
+        Resource = [var.bucket_arn]
+      },
+      {
+        # Called by SQS on the task's behalf.
+        Sid       = "EncryptMessages"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = [var.task.key_arn]
+        Condition = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.name}.amazonaws.com" } }
+      },
+    ]
+  })
+}

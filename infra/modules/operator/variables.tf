@@ -1,0 +1,60 @@
+variable "task" {
+  description = "Attributes that the environment's tasks share. modules/task describes and checks each."
+  type = object({
+    name_prefix        = string
+    image              = string
+    repository_arn     = optional(string)
+    cluster            = object({ arn = string, name = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string })
+    key_arn            = string
+    log_retention_days = optional(number, 30)
+  })
+}
+
+variable "analyst" {
+  description = "The login that may only read: the history's URL with it, and the ARN on which it may sign in."
+  type = object({
+    url       = string
+    login_arn = string
+  })
+
+  validation {
+    condition     = startswith(var.analyst.url, "postgresql://") && strcontains(var.analyst.url, "@") && strcontains(var.analyst.url, "sslmode=verify-full")
+    error_message = "analyst.url must be a postgresql:// URL with a login that checks the server's certificate (sslmode=verify-full)."
+  }
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:rds-db:[a-z0-9-]+:[0-9]{12}:dbuser:[^/*]+/[^/*]+$", var.analyst.login_arn))
+    error_message = "analyst.login_arn must name one login of one database: arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE/LOGIN."
+  }
+}
+
+variable "bucket_arn" {
+  description = "ARN of the bucket with the images."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:s3:::[^/*]+$", var.bucket_arn))
+    error_message = "bucket_arn must be the ARN of a bucket, such as arn:aws:s3:::my-images."
+  }
+}
+
+variable "queue_arns" {
+  description = "ARNs of the pools' queues."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.queue_arns) > 0 && alltrue([for arn in var.queue_arns : can(regex("^arn:[a-z-]+:sqs:[a-z0-9-]+:[0-9]{12}:[^*]+$", arn))])
+    error_message = "queue_arns must be ARNs of SQS queues, at least one."
+  }
+}
+
+variable "dead_letter_queue_arns" {
+  description = "ARNs of the pools' dead-letter queues."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.dead_letter_queue_arns) > 0 && alltrue([for arn in var.dead_letter_queue_arns : can(regex("^arn:[a-z-]+:sqs:[a-z0-9-]+:[0-9]{12}:[^*]+$", arn))])
+    error_message = "dead_letter_queue_arns must be ARNs of SQS queues, at least one."
+  }
+}
