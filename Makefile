@@ -15,7 +15,7 @@ TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries commits docs serve-docs screenshots \
-	lock clean wheels test-wheels release publish deploy plan image smoke status logs destroy base certificates test-image
+	lock clean wheels test-wheels release publish deploy plan image smoke status logs retinue destroy base certificates test-image
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20

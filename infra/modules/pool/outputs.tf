@@ -1,11 +1,11 @@
 output "queue" {
-  description = "The queue: name and URL."
-  value       = { name = aws_sqs_queue.this.name, url = aws_sqs_queue.this.url }
+  description = "The queue: name, URL and ARN."
+  value       = { name = aws_sqs_queue.this.name, url = aws_sqs_queue.this.url, arn = aws_sqs_queue.this.arn }
 }
 
 output "dead_letter_queue" {
-  description = "The dead-letter queue: name and URL."
-  value       = { name = aws_sqs_queue.dead.name, url = aws_sqs_queue.dead.url }
+  description = "The dead-letter queue: name, URL and ARN."
+  value       = { name = aws_sqs_queue.dead.name, url = aws_sqs_queue.dead.url, arn = aws_sqs_queue.dead.arn }
 }
 
 output "service_name" {

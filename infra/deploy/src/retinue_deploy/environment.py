@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from retinue_deploy.errors import DeployError
+from retinue_deploy.pool_options import DETECTORS_OF_POOLS, option_problems
 from retinue_deploy.ports import Plan
 from retinue_deploy.programs import Programs
 from retinue_deploy.terraform import Terraform
@@ -85,6 +86,10 @@ class Environment:
     def check(self) -> None:
         """Raise for a tfvars file with invalid values. Needs no image."""
         self._terraform.check(_ANY_URI)
+        text = self._terraform.evaluate(DETECTORS_OF_POOLS, _ANY_URI)
+        if problems := list(option_problems(json.loads(json.loads(text)), self._region)):
+            lines = "\n".join(f"    {problem}" for problem in problems)
+            raise DeployError(f"workers would refuse to start with these options:\n{lines}")
 
     def needs_cuda(self) -> bool:
         """Return whether a pool has a GPU."""
