@@ -252,6 +252,7 @@ def _measured(
                 starts.append(started)
         console, port, started = stack.enter_context(_served(folder / "log"))
         starts.append(started)
+        _tell(f"starts: {', '.join(f'{each:.2f}' for each in starts)} s")
         client = stack.enter_context(
             closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
         )
@@ -259,6 +260,7 @@ def _measured(
             with _noted() as note:
                 took = [_page(client, note, one, times, url) for one in pages(connection, queue)]
             save = _saves(client, queue)
+            _tell(f"save of a review: {save:.0f} ms")
             figures = [
                 Figure("save of a review, p95, ms", save, 50),
                 *_thumbnails(client, connection),
@@ -276,6 +278,10 @@ def _measured(
             seen = _in_browser(chromium, f"http://127.0.0.1:{port}", queue, connection)
             report["browser"] = [asdict(one) for one in seen]
     return report
+
+
+def _tell(progress: str) -> None:
+    sys.stderr.write(f"{progress}\n")
 
 
 def _resident(console: MeasuredProcess) -> int:
@@ -384,7 +390,7 @@ def _page(
         queries,
         round(statistics.median(sizes) / 1000, 1),
     )
-    sys.stderr.write(f"{took}\n")
+    _tell(f"{page.name}: {took.p50_ms:.0f} · {took.p95_ms:.0f} ms, bare {took.bare_ms:.0f}")
     return took
 
 
@@ -531,7 +537,7 @@ def _opened(browser: Browser, address: str, keys: Sequence[str]) -> dict[str, fl
         page.wait_for_timeout(300)
     seen: dict[str, float] = page.evaluate("window.seen")
     context.close()
-    sys.stderr.write(f"{address} {seen}\n")
+    _tell(f"{address}: {', '.join(f'{name} {value:.3g}' for name, value in seen.items())}")
     return seen
 
 
