@@ -151,7 +151,9 @@ def test_corrections_and_rejections_since_the_last_version_are_learned_here(
     train = ["models", "train", "ground", "--on", "local"]
     decide("brick0.png", items=[{"kind": "label", "label": "grass"}])
     source = ["--from", "history:objects", "--corrections", "ground-truth"]
-    assert "1 image of ground-truth" in cli(*train, *source).stdout
+    said = cli(*train, *source).stdout
+    assert "1 image of ground-truth" in said
+    assert "13 of 14 images have a detector's unconfirmed findings" in said
     decide("grass1.png")  # shows none of the labels
     labels = [{"kind": "label", "label": "brick"}, {"kind": "label", "label": "grass"}]
     rejected = [{**one, "present": False} for one in labels]
@@ -165,6 +167,7 @@ def test_corrections_and_rejections_since_the_last_version_are_learned_here(
         one["name"].rpartition("/")[2]: [thing["label"] for thing in one["things"]]
         for one in card["data"]["images"]
     }
+    assert card["unconfirmed_images"] == 10
     assert shown["brick0.png"] == ["grass"]
     assert shown["brick1.png"] == ["brick"]
     assert shown["grass1.png"] == shown["grass2.png"] == []

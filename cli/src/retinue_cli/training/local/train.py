@@ -39,10 +39,12 @@ class Data:
     Attributes:
         split: Their parts.
         left_out: The number of cases of each problem.
+        unconfirmed: Number of images with findings of a detector that no person confirmed.
     """
 
     split: Split
     left_out: Mapping[str, int]
+    unconfirmed: int
 
 
 def prepare(
@@ -85,7 +87,14 @@ def prepare(
         raise ConfigurationError(
             f"no label has {check.MIN_IMAGES} usable images, so there is nothing to train"
         )
-    return Data(split, problems.counts)
+    used = [one for part in parts.named.values() for one in part]
+    unconfirmed = sum(not one.image.human for one in used)
+    if unconfirmed:
+        say(
+            f"note: {unconfirmed:,} of {len(used):,} images have a detector's unconfirmed "
+            "findings, and the accuracy is measured against them"
+        )
+    return Data(split, problems.counts, unconfirmed)
 
 
 def train(
@@ -143,6 +152,7 @@ def train(
         "base": base,
         **card.result_facts(trained),
         "left_out": dict(data.left_out),
+        "unconfirmed_images": data.unconfirmed,
         "data": facts,
     }
     return versions.add(
