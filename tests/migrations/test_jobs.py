@@ -343,6 +343,19 @@ def test_slots_and_budget_are_never_exceeded(
     assert rows(engine, "SELECT count(*) FROM runs") == [(30,)]
 
 
+def test_what_failed_attempts_cost_is_spent(history: History, jobs: Jobs, image: Make) -> None:
+    clips = [image("a.mp4"), image("b.mp4")]
+    history.record(clips, jobs=[wanted(clip) for clip in clips])
+    failed, other = claim(jobs)
+    assert reserve(jobs, failed) == Slot.GRANTED
+    jobs.restart(failed, after_seconds=0, problem="it failed", billed_units=COST.billed_units)
+    budget = 2 * COST.price_usd
+    assert reserve(jobs, other, budget=budget - Decimal("0.01")) == Slot.NO_BUDGET
+    assert reserve(jobs, other, budget=budget) == Slot.GRANTED
+    [again] = claim(jobs)
+    assert (again.attempt, again.billed_units) == (2, COST.billed_units)
+
+
 @dataclass
 class Service:
     """A service that starts one job for a token, and ends each when it is asked for its result."""

@@ -23,6 +23,7 @@ from retinue_sdk import (
     Image,
     Input,
     InvalidImageError,
+    JobDetector,
     Media,
 )
 from retinue_sdk.detector import preparation_of
@@ -261,15 +262,11 @@ class DetectorRunner:
         self._threads.close()
 
     async def _close(self) -> None:
-        try:
+        with close_errors(self.name):
             if isinstance(self.detector, AsyncDetector):
                 await self.detector.close()
             else:
                 await self._threads.run(self.detector.close)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:  # a plugin can raise anything; the others must be closed, too
-            log.exception("detector_close_failed", detector=self.name)
 
     async def _try_to_start(self) -> float | None:
         """Start the detector. If it isn't ready, return the wait before the next try."""
@@ -293,13 +290,7 @@ class DetectorRunner:
             raise RuntimeError(format_error(error)) from error
         self._is_started = True
         self._gate.open(self._cause)
-        log.info(
-            "detector_started",
-            detector=self.name,
-            version=self.version,
-            model_version=self.detector.model_version,
-            fingerprint=self.fingerprint,
-        )
+        log_start(self.detector, self.fingerprint)
         self._start_calls()
         return None
 
@@ -613,6 +604,30 @@ def startup_errors(name: str) -> Iterator[None]:
             raise
         log.exception("detector_start_failed", detector=name)
         raise ConfigurationError(f"detector {name} cannot start: {format_error(error)}") from error
+
+
+@contextmanager
+def close_errors(name: str) -> Iterator[None]:
+    """Log an exception of a plugin that is being closed. The others must be closed, too."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise
+    except BaseException:  # a plugin can raise anything
+        log.exception("detector_close_failed", detector=name)
+
+
+def log_start(
+    detector: AsyncDetector[Any] | BlockingDetector | JobDetector[Any], fingerprint: str
+) -> None:
+    """Log that a detector has started."""
+    log.info(
+        "detector_started",
+        detector=detector.name,
+        version=detector.version,
+        model_version=detector.model_version,
+        fingerprint=fingerprint,
+    )
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from retinue_sdk.errors import format_error
 
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.retry_policy import PROBE_SECONDS, probe_seconds
-from retinue_workers.detectors.runner import CLOSE_SECONDS, startup_errors
+from retinue_workers.detectors.runner import CLOSE_SECONDS, close_errors, log_start, startup_errors
 from retinue_workers.limits.budget import Budget
 
 log = structlog.get_logger(__name__)
@@ -135,15 +135,12 @@ class JobRunner:
         if not self._is_started:
             return
         self._is_started = False
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.detector.close()
-        except TimeoutError:
-            log.error("detector_close_timed_out", detector=self.name)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:  # a plugin can raise anything; the others must be closed, too
-            log.exception("detector_close_failed", detector=self.name)
+        with close_errors(self.name):
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self.detector.close()
+            except TimeoutError:
+                log.error("detector_close_timed_out", detector=self.name)
 
     async def _try_to_start(self) -> None:
         try:
@@ -155,13 +152,7 @@ class JobRunner:
             raise RuntimeError(format_error(error)) from error
         self._is_started = True
         self.resume()
-        log.info(
-            "detector_started",
-            detector=self.name,
-            version=self.version,
-            model_version=self.detector.model_version,
-            fingerprint=self.fingerprint,
-        )
+        log_start(self.detector, self.fingerprint)
 
     def _must_wait(self, cause: str) -> bool:
         return time.monotonic() < self._until.get(cause, 0.0)
