@@ -63,9 +63,9 @@ def test_several_labels_an_image_in_one_attribute_or_in_several() -> None:
 def test_boxes_that_people_adjusted_replace_those_of_the_machine() -> None:
     adjusted, machine = read("adjusted.manifest").values()
     assert found(adjusted) == [("pallet", 1, (10, 10, 30, 20))]
-    assert adjusted.human
+    assert adjusted.is_human
     assert found(machine) == [("pallet", 0.41, (1, 1, 9, 9))]
-    assert not machine.human
+    assert not machine.is_human
 
 
 def test_what_no_person_made_is_written_so() -> None:
@@ -85,7 +85,7 @@ def test_what_is_written_says_the_same_as_what_was_read(name: str, tmp_path: Pat
     assert after.keys() == before.keys()
     for uri, image in after.items():
         assert sorted(found(image), key=str) == sorted(found(before[uri]), key=str)
-        assert image.human == before[uri].human
+        assert image.is_human == before[uri].is_human
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(FILES.iterdir())])

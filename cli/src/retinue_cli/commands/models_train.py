@@ -292,7 +292,7 @@ def _begin(
 
 
 def _teachable(images: "list[TrainingImage]", say: Say, *, bulk: bool) -> "list[TrainingImage]":
-    """Return the images that teach nothing wrong, and print why others are left out."""
+    """Return the images to learn from, and print why others are omitted."""
     from retinue_cli.training.data import teachable
 
     kept, left_out = teachable(images, bulk=bulk)
@@ -375,7 +375,7 @@ def _estimate(
 
     labels = {one.label for image in learned for one in image.items}
     boxes = sum(one.box is not None for image in learned for one in image.items)
-    machine = sum(not image.human for image in learned)
+    machine = sum(not image.is_human for image in learned)
     if machine:
         say(
             f"note: {machine:,} of {len(learned):,} images have a detector's unconfirmed findings; "

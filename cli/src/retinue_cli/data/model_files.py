@@ -19,7 +19,7 @@ MAX_BYTES = 2**31
 
 
 class DownloadError(Exception):
-    """The file can't be had, or isn't the expected one."""
+    """The file can't be downloaded, or isn't the expected one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int
         advance: Called with the number of bytes received.
 
     Raises:
-        DownloadError: The file can't be had, has another hash, or another file is at the path.
+        DownloadError: The file can't be downloaded or has another hash, or the path exists.
         OSError: The file can't be written.
     """
     if urlsplit(url).scheme not in ("http", "https"):

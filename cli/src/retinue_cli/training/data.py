@@ -47,7 +47,7 @@ class TrainingImage:
         bucket: Its bucket, or the bucket of its future upload; empty if it stays on this machine.
         key: Its key.
         items: Its labelled things.
-        human: Whether people annotated it.
+        is_human: Whether people annotated it.
         size_px: Width and height, if known.
         path: Its file, if it is on this machine.
         image_id: Its id, if it comes from the history.
@@ -75,7 +75,7 @@ class TrainingImage:
     is_correction: bool = False
 
     @property
-    def human(self) -> bool:
+    def is_human(self) -> bool:
         """Return whether people annotated it."""
         return self.made_by != "machine"
 
@@ -151,7 +151,7 @@ def from_truth(truth: "Truth") -> list[TrainingImage]:
 def teachable(
     images: Sequence[TrainingImage], *, bulk: bool = True, whole_images: bool = False
 ) -> tuple[list[TrainingImage], dict[str, list[str]]]:
-    """Return the images that teach nothing wrong, and the URIs of the others by the reason.
+    """Return the images to learn from, and the URIs of the others by reason.
 
     A model learns unmarked things as background. So an image is left out if its truth isn't
     exhaustive, or if its scope lacks a label that other images have.
@@ -187,8 +187,8 @@ def teachable(
 def split(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[TrainingImage]]:
     """Return the images to learn from, and about a fifth to test with.
 
-    The digest of an image's id decides, so that an image is never learned from by one model and
-    tested with by the next. Both parts have an image if there are two.
+    The digest of an image's id decides, so no image is in the training part of one model and in the
+    test part of the next. Both parts have an image if there are two.
     """
     ordered = sorted(images, key=place)
     number = sum(place(image) < TEST_SHARE for image in ordered)
@@ -271,7 +271,7 @@ def manifest(images: Sequence[TrainingImage]) -> Iterator[bytes]:
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     for image in images:
         origin = {
-            "human-annotated": "yes" if image.human else "no",
+            "human-annotated": "yes" if image.is_human else "no",
             "creation-date": at,
             "job-name": JOB_NAME,
         }

@@ -1,4 +1,4 @@
-"""Read the images of a training from where the user names them."""
+"""Read the images of a training from its sources."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -26,7 +26,7 @@ def project_version(root: Path) -> str:
 def image_tag(root: Path) -> str:
     """Return a tag for these sources: the commit, and a hash of uncommitted changes.
 
-    The same sources have the same tag; ECR's tags never change their image.
+    The same sources have the same tag. Tags in ECR are immutable.
 
     Raises:
         DeployError: This isn't a git repository.

@@ -34,7 +34,7 @@ _LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
 def upgrade(
     database: Engine | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
 ) -> None:
-    """Migrate up, revision by revision. Does nothing if the database is already there.
+    """Migrate up, revision by revision, unless the database has the target revision.
 
     Workers can keep writing. The next call resumes an interrupted revision. Several processes may
     call this at the same time: the first migrates while the others wait.

@@ -337,7 +337,7 @@ def _read_media(file: _File, mdia: _Box, track: _Track) -> None:
 
 
 def _read_samples(file: _File, stbl: _Box, track: _Track) -> None:
-    """Read codec, size and number of frames, and nothing behind them."""
+    """Read the boxes with codec, size and number of frames, and skip all others."""
     for box in file.children(stbl):
         match box.kind:
             case b"stsd":

@@ -249,7 +249,9 @@ class VideoFile:
             frame = next(self._rest, None)
 
     def still(self, at_ms: int) -> "Pixels":
-        """Return the pixels of the frame at a time, or of one before: instead of ``frames``.
+        """Return the pixels of the frame at a time, or of the one before it.
+
+        Call either this or ``frames``.
 
         Args:
             at_ms: The time in milliseconds.

@@ -116,7 +116,7 @@ class SelectedImage:
         return media_of(self.reference.key) is Media.VIDEO
 
     @property
-    def human(self) -> bool:
+    def is_human(self) -> bool:
         """Return whether people have reviewed it."""
         return self.truth is not None and self.truth.made_by != "machine"
 

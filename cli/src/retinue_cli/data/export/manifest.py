@@ -144,7 +144,7 @@ def _labels(image: SelectedImage, written: Written) -> dict[str, Any] | None:
 
 def _origin(image: SelectedImage) -> dict[str, str]:
     return {
-        "human-annotated": "yes" if image.human else "no",
+        "human-annotated": "yes" if image.is_human else "no",
         "creation-date": image.looked_at.strftime("%Y-%m-%dT%H:%M:%S"),
         "job-name": JOB_NAME,
     }

@@ -61,7 +61,7 @@ class AnnotatedImage:
     is_complete: bool = True
 
     @property
-    def human(self) -> bool:
+    def is_human(self) -> bool:
         """Return whether people annotated it."""
         return self.made_by != "machine"
 

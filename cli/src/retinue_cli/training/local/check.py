@@ -91,7 +91,7 @@ def look(
     Args:
         images: The images. Their ``sha256`` is set.
         read: Reads their files.
-        problems: Collects what is left out.
+        problems: Collects omitted images.
         advance: Called for each image.
     """
     found = []
@@ -133,7 +133,7 @@ def clean(seen: Sequence[Seen], problems: Problems, *, boxes: bool) -> list[Seen
 
     Args:
         seen: The images. Corrections replace other copies of their files.
-        problems: Collects what is left out, and labels that were changed.
+        problems: Collects omitted images, and labels that were changed.
         boxes: Whether each thing needs a box.
     """
     right = [one for one in seen if _boxes_are_right(one, problems, boxes=boxes)]
@@ -217,7 +217,7 @@ def split(seen: Sequence[Seen], tested: Sequence[Seen] | None, problems: Problem
     Args:
         seen: The images.
         tested: The images to test with; ``None`` to take some of ``seen``.
-        problems: Collects what is left out.
+        problems: Collects omitted images.
     """
     everything = [*seen, *(tested or ())]
     _leave_rare_labels(everything, problems)

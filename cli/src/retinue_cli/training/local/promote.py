@@ -35,7 +35,7 @@ class Switch:
 
 
 def plan(versions: Versions, pool: Pool, number: int | None, *, back: bool) -> Switch:
-    """Return the switch that was asked for.
+    """Return the requested switch.
 
     Args:
         versions: The model's versions.

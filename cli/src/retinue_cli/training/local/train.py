@@ -58,7 +58,7 @@ def prepare(
     strict: bool,
     advance: Callable[[int], None],
 ) -> Data:
-    """Check and split images. Report what is left out.
+    """Check and split images. Report omitted ones.
 
     Args:
         learned: The images to learn from.
@@ -88,7 +88,7 @@ def prepare(
             f"no label has {check.MIN_IMAGES} usable images, so there is nothing to train"
         )
     used = [one for part in parts.named.values() for one in part]
-    unconfirmed = sum(not one.image.human for one in used)
+    unconfirmed = sum(not one.image.is_human for one in used)
     if unconfirmed:
         say(
             f"note: {unconfirmed:,} of {len(used):,} images have a detector's unconfirmed "

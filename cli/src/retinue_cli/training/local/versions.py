@@ -71,7 +71,7 @@ class Versions:
 
     @property
     def cache(self) -> Path:
-        """Return the folder of what a killed training continues from."""
+        """Return the folder with the state of an interrupted training."""
         return self.folder / ".cache"
 
     def all(self) -> list[Version]:

@@ -1,7 +1,7 @@
 """The forward and backward pass of NanoDet's heads, and their optimiser, in NumPy.
 
 A head is two matrix products, and the body in front of it isn't trained, so that the gradients are
-a few lines. PyTorch isn't needed: its wheel for Linux has half a gigabyte, and brings CUDA.
+a few lines. PyTorch isn't needed: its wheel for Linux takes half a gigabyte, with CUDA.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ Cells = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """A head's outputs for one image, and what the backward pass needs.
+    """A head's outputs for one image, and the values for the backward pass.
 
     Attributes:
         rows: Shape (cells, 9 × channels): the neighbourhood of each cell.
@@ -81,9 +81,9 @@ def sampled(targets: Targets, known: Cells, number: int, random: np.random.Gener
 
     Args:
         targets: The targets of a stride.
-        known: Cells that are background if no object has them, and always among them.
+        known: Background cells that are always included, unless an object has them.
         number: Number of its cells.
-        random: Chooses.
+        random: The random generator.
     """
     chosen = np.concatenate([known, random.permutation(number)[:BACKGROUND_CELLS]])
     return np.concatenate([targets.cells, np.setdiff1d(chosen, targets.cells)])
@@ -139,7 +139,7 @@ def losses(
     """Return the loss of sampled cells, and its gradients by logits and bins.
 
     Args:
-        outputs: Of the cells with an object, then of background cells.
+        outputs: Outputs of the cells with an object, then of background cells.
         targets: The expected answers of the former.
         quality: The scores that their classes should have: the overlaps of their boxes.
 
@@ -208,7 +208,7 @@ class Adam:
     decay: float = 0.01
 
     def begin(self, arrays: Sequence[Floats]) -> None:
-        """Forget all gradients."""
+        """Reset all gradients."""
         self.first = [np.zeros_like(one) for one in arrays]
         self.second = [np.zeros_like(one) for one in arrays]
 

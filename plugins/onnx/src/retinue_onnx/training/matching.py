@@ -19,7 +19,7 @@ Found = Sequence[tuple[Annotated, float]]
 
 
 def right(found: Found, things: Sequence[Annotated]) -> list[bool]:
-    """Return whether each finding is right: it overlaps a thing that no better one took."""
+    """Return whether each finding is right: it overlaps a thing that no better one has."""
     free = list(things)
     answers = []
     for one, _ in found:

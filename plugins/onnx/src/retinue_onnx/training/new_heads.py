@@ -71,15 +71,15 @@ LEAST_CONFIDENCE = 0.05
 
 @dataclass(slots=True)
 class _State:
-    """Everything that changes in the training.
+    """The state of a training.
 
     Attributes:
         heads: The heads.
         optimisers: One for each head.
         best: The heads with the best result.
         best_precision: Their mean average precision on the validation part.
-        best_epoch: The epoch after which they were it; the last one of equally good ones.
-        improved_epoch: The first one of equally good ones.
+        best_epoch: The last epoch with this result.
+        improved_epoch: The first epoch with this result.
         epoch: Number of finished epochs.
         steps: Number of finished steps.
     """
@@ -110,7 +110,7 @@ class _State:
         partial.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Continue from the file, if there is one that is whole."""
+        """Restore the state from the file, if it exists and is complete."""
         try:
             with np.load(path) as kept:
                 numbers, *arrays = [kept[name] for name in kept.files]
@@ -180,7 +180,7 @@ class _Run:
         cache: The folder of features and of the state.
         progress: Called after each step.
         stop: Ends the training.
-        threads: Work on several images.
+        threads: Threads that process images.
     """
 
     def __init__(

@@ -154,7 +154,7 @@ def _largest_eigenvalue(features: Floats, mean: Floats, scale: Floats) -> float:
             product += scaled.T @ (scaled @ vector)
         vector = product / len(features)
         value = float(np.linalg.norm(vector))
-    return 1.05 * value  # power iteration comes from below
+    return 1.05 * value  # power iteration approaches it from below
 
 
 def _scaled(features: Floats, mean: Floats, scale: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Thresholds, and the accuracy that they give."""
+"""Thresholds, and the accuracy at them."""
 
 from collections.abc import Sequence
 
