@@ -50,6 +50,7 @@ module "network" {
   existing            = var.existing_vpc
   cidr                = var.vpc_cidr
   zone_count          = var.zone_count
+  zone_ids            = var.zone_ids
   endpoint_zone_count = var.endpoint_zone_count
   container_instances = length(local.gpu_pools) > 0
   event_buses         = anytrue([for pool in values(var.pools) : pool.event_bus_arn != null])

@@ -94,6 +94,12 @@ variable "zone_count" {
   default     = 2
 }
 
+variable "zone_ids" {
+  description = "IDs of the availability zones to use, such as [\"euw1-az1\", \"euw1-az2\"], instead of the first zone_count. Set it if a zone lacks an endpoint service, and in production, so that the zones never change."
+  type        = list(string)
+  default     = null
+}
+
 variable "endpoint_zone_count" {
   description = "Number of availability zones with interface endpoints."
   type        = number

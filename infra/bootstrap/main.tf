@@ -20,7 +20,8 @@ module "registry" {
   name    = var.repository_name
   key_arn = module.key.arn
 
-  environments = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
+  pull_account_ids = var.pull_account_ids
+  environments     = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
 }
 
 resource "aws_s3_bucket" "state" {

@@ -29,3 +29,14 @@ variable "repository_name" {
     error_message = "repository_name must be the name of an ECR repository, such as retinue."
   }
 }
+
+variable "pull_account_ids" {
+  description = "AWS accounts whose environments may pull images: they set image_uri."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for account in var.pull_account_ids : can(regex("^[0-9]{12}$", account))])
+    error_message = "pull_account_ids must be AWS accounts, of 12 digits each."
+  }
+}

@@ -14,7 +14,7 @@ mock_data "aws_region" {
 }
 
 mock_data "aws_availability_zones" {
-  defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"], zone_ids = ["euw1-az3", "euw1-az1", "euw1-az2"] }
 }
 
 mock_data "aws_ecr_repository" {

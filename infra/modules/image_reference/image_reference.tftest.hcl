@@ -48,6 +48,20 @@ run "another_registry" {
   }
 }
 
+run "another_account" {
+  command = plan
+
+  variables {
+    tag = null
+    uri = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/retinue@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  }
+
+  assert {
+    condition     = output.repository_arn == "arn:aws:ecr:eu-west-1:210987654321:repository/team/retinue"
+    error_message = "tasks must be allowed to pull from another account's repository"
+  }
+}
+
 run "refuses_latest" {
   command = plan
 

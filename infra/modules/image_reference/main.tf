@@ -20,7 +20,12 @@ data "aws_ecr_image" "cuda" {
   image_tag       = "${var.tag}-cuda"
 }
 
+data "aws_partition" "current" {}
+
 locals {
+  # Account, region and name of a repository that `uri` names, perhaps of another account.
+  ecr = try(regex("^([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.]amazonaws[.]com(?:[.]cn)?/([^:@]+)", var.uri), null)
+
   repository_url = one(data.aws_ecr_repository.this[*].repository_url)
 
   cpu  = var.uri != null ? var.uri : "${local.repository_url}@${data.aws_ecr_image.cpu[0].image_digest}"

@@ -2,8 +2,8 @@
 # endpoints (endpoints.tf). With `existing`, the VPC and its access to AWS exist already.
 
 data "aws_availability_zones" "available" {
-  # checkov:skip=CKV_AWS_394:zones are taken from the front of a sorted list, so a new one changes nothing
-  state = "available"
+  # checkov:skip=CKV_AWS_394:zone_ids names the zones of an environment that must not move
+  state = var.zone_ids == null ? "available" : null # a named zone stays while it is impaired
 
   # Local zones, which an account may have opted in to, have no place for a database.
   filter {
@@ -18,7 +18,8 @@ data "aws_partition" "current" {}
 
 locals {
   own        = var.existing == null
-  zones      = local.own ? slice(data.aws_availability_zones.available.names, 0, var.zone_count) : []
+  named      = var.zone_ids == null ? null : [for id in var.zone_ids : data.aws_availability_zones.available.names[index(data.aws_availability_zones.available.zone_ids, id)]]
+  zones      = local.own ? coalesce(local.named, slice(data.aws_availability_zones.available.names, 0, var.zone_count)) : []
   vpc_id     = local.own ? aws_vpc.this[0].id : var.existing.vpc_id
   subnet_ids = local.own ? [for zone in local.zones : aws_subnet.private[zone].id] : var.existing.subnet_ids
   region     = data.aws_region.current.name

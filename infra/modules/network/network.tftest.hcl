@@ -47,6 +47,20 @@ run "own_vpc" {
   }
 }
 
+run "named_zones" {
+  command = plan
+
+  variables {
+    zone_ids            = ["euw1-az1", "euw1-az2"]
+    endpoint_zone_count = 1
+  }
+
+  assert {
+    condition     = join(" ", local.zones) == "eu-west-1b eu-west-1c" && join(" ", local.endpoint_zones) == "eu-west-1b"
+    error_message = "zones must be those that were named, whatever this account calls them"
+  }
+}
+
 run "one_zone_for_endpoints" {
   command = apply
 

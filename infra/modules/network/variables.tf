@@ -102,3 +102,14 @@ variable "log_retention_days" {
     error_message = "log_retention_days must be a number that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }
+
+variable "zone_ids" {
+  description = "IDs of the availability zones to use, such as euw1-az1, instead of the first zone_count. Names of zones mean other zones in each account. Name zones that have all endpoint services."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.zone_ids == null || (contains([2, 3], length(distinct(coalesce(var.zone_ids, [])))) && alltrue([for id in coalesce(var.zone_ids, []) : can(regex("^[a-z0-9]+-az[0-9]+$", id))]))
+    error_message = "zone_ids must be null or two or three IDs of availability zones, such as euw1-az1."
+  }
+}

@@ -71,7 +71,7 @@ locals {
       threshold   = local.alarm_free_storage_gb * 1024 * 1024 * 1024
     }
     cpu = {
-      description = "The processor has been over 80 % busy for 15 minutes. Performance Insights shows the statements."
+      description = "The processor has been over 80 % busy for 15 minutes, or the instance is down. Performance Insights shows the statements, RDS its events."
       metric      = "CPUUtilization"
       comparison  = "GreaterThanThreshold"
       threshold   = 80
@@ -98,7 +98,7 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   evaluation_periods  = 3
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
-  treat_missing_data  = "missing"
+  treat_missing_data  = each.key == "cpu" ? "breaching" : "missing" # no metric: the instance is down
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 }

@@ -1,6 +1,8 @@
 # Container images. One registry serves all environments, so that production runs the very image
 # that was tried in dev.
 
+data "aws_partition" "current" {}
+
 resource "aws_ecr_repository" "this" {
   name                 = var.name
   image_tag_mutability = "IMMUTABLE" # a tag always means the same image, so rolling back is exact
@@ -14,6 +16,23 @@ resource "aws_ecr_repository" "this" {
     encryption_type = "KMS"
     kms_key         = var.key_arn
   }
+}
+
+# Environments in other accounts run the same image. Their own policies must allow it, too.
+resource "aws_ecr_repository_policy" "this" {
+  count = length(var.pull_account_ids) == 0 ? 0 : 1
+
+  repository = aws_ecr_repository.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OtherAccountsPull"
+      Effect    = "Allow"
+      Principal = { AWS = [for account in var.pull_account_ids : "arn:${data.aws_partition.current.partition}:iam::${account}:root"] }
+      Action    = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    }]
+  })
 }
 
 resource "aws_ecr_lifecycle_policy" "this" {

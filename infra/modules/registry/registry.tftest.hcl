@@ -35,6 +35,19 @@ run "registry" {
   }
 }
 
+run "other_accounts" {
+  command = apply
+
+  variables {
+    pull_account_ids = ["210987654321"]
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecr_repository_policy.this[0].policy).Statement[0].Principal.AWS == ["arn:aws:iam::210987654321:root"]
+    error_message = "only the named accounts may pull"
+  }
+}
+
 run "deployed_images_stay" {
   command = apply
 

@@ -47,3 +47,14 @@ variable "force_delete" {
   type        = bool
   default     = false
 }
+
+variable "pull_account_ids" {
+  description = "AWS accounts whose environments may pull images: they set image_uri."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for account in var.pull_account_ids : can(regex("^[0-9]{12}$", account))])
+    error_message = "pull_account_ids must be AWS accounts, of 12 digits each."
+  }
+}
