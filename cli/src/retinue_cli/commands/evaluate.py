@@ -128,7 +128,7 @@ def evaluate(
                     f"--audit: no image of {ground_truth} was drawn at random; a queue's "
                     "audit_share draws some"
                 )
-        names = LabelMap(truth.labels, _meanings(mapped))
+        names = LabelMap(truth.labels, meanings(mapped))
         try:
             with progress("images", len(truth.images)) as advance:
                 collected = collect(
@@ -216,7 +216,7 @@ def _engine(url: str) -> Iterator[Any]:
         engine.dispose()
 
 
-def _meanings(mapped: tuple[str, ...]) -> dict[str, str]:
+def meanings(mapped: tuple[str, ...]) -> dict[str, str]:
     """Return the detector's labels with those of the ground truth."""
     meanings: dict[str, str] = {}
     for one in mapped:

@@ -19,6 +19,7 @@ from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.hosted_models.reaper import reap
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.commands.models_compare import compare
 from retinue_cli.commands.models_get import get
 from retinue_cli.commands.models_promote import promote
 from retinue_cli.commands.models_train import train
@@ -34,6 +35,7 @@ def models() -> None:
     """Get and check ONNX models, and manage hosted models (RETINUE_HOSTED_MODELS)."""
 
 
+models.add_command(compare)
 models.add_command(get)
 models.add_command(verify)
 models.add_command(train)

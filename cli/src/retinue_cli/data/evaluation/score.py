@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask  # type: ignore[import-untyped]  # it ships no type information
 from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no type information
 from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
@@ -156,6 +157,46 @@ def evaluate(
         ap_by_size=(stats[3], stats[4], stats[5]),
         confusion=_confusion(coco, samples, labels, task, at, threshold),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The findings of one label in one image, as pycocotools judges them.
+
+    Attributes:
+        confidences: Their confidence.
+        is_right: Whether each matches a true item.
+        truths: Number of true items.
+    """
+
+    confidences: npt.NDArray[np.float64]
+    is_right: npt.NDArray[np.bool_]
+    truths: int
+
+
+def outcomes(
+    samples: Sequence[Sample], labels: Sequence[str], *, iou: float = 0.5
+) -> list[list[Outcome]]:
+    """Return the outcome of each image for each label.
+
+    Args:
+        samples: As for ``evaluate``.
+        labels: The labels.
+        iou: Minimum overlap of boxes: 0.5, 0.55, … 0.95.
+    """
+    coco = _evaluated(samples, labels)
+    at = int(np.argmin(np.abs(coco.params.iouThrs - iou)))
+    nothing = Outcome(np.empty(0), np.empty(0, bool), 0)
+    found = [[nothing] * len(samples) for _ in labels]
+    for place in range(len(labels)):
+        for one in _judged(coco, place):
+            counts = ~np.asarray(one["dtIgnore"][at], bool)
+            found[place][one["image_id"] - 1] = Outcome(
+                np.asarray(one["dtScores"], float)[counts],
+                np.asarray(one["dtMatches"][at])[counts] > 0,
+                int(np.count_nonzero(~np.asarray(one["gtIgnore"], bool))),
+            )
+    return found
 
 
 def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
