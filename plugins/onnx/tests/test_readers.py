@@ -213,7 +213,7 @@ def test_a_head_in_the_network_finds_what_numpy_finds(
     assert np.isfinite(sums).all()
     monkeypatch.setattr(suppression, "MAX_CANDIDATES", limit)
     expected = layout.reader.read_one(answers, 0, 0.4).best_first(limit)
-    found = read_rows(rows[0], 0.4, layout.reader.MAX_IOU)
+    [found] = read_rows(rows, 0.4, layout.reader.MAX_IOU)
     assert len(expected) >= 2
     assert found.classes.tolist() == expected.classes.tolist()
     assert found.scores == pytest.approx(expected.scores, abs=1e-6)

@@ -39,11 +39,11 @@ class Buffers:
         self.canvases = np.zeros(shape, np.uint8)
         self._is_shared = device == "cpu"  # the value then uses the array's own memory
         self._input = value.ortvalue_from_numpy(self.canvases, device, device_id)
-        self.options = onnxruntime.RunOptions()
         # CUDA graphs, if they are enabled, are captured for each of these ids. -1 is for none.
-        self.options.add_run_config_entry("gpu_graph_id", "-1")
-        answers = session.run(None, {CANVASES: self.canvases}, self.options)
+        uncaptured, self.options = onnxruntime.RunOptions(), onnxruntime.RunOptions()
+        uncaptured.add_run_config_entry("gpu_graph_id", "-1")
         self.options.add_run_config_entry("gpu_graph_id", str(number))
+        answers = session.run(None, {CANVASES: self.canvases}, uncaptured)
         self._outputs = [
             value.ortvalue_from_shape_and_type(answer.shape, answer.dtype, device, device_id)
             for answer in answers

@@ -21,9 +21,6 @@ class Candidates:
         scores: Shape (n,), float32: 0 to 1.
         classes: Shape (n,), int64: class ids from 0.
         points: Shape (n, k, 2), float32: x, y of k landmarks in pixels of the canvas; k may be 0.
-
-    Raises:
-        NotANumberError: A box, score or point isn't finite.
     """
 
     boxes: Floats
@@ -31,18 +28,19 @@ class Candidates:
     classes: Integers
     points: Floats
 
-    def __post_init__(self) -> None:
-        """Raise ``NotANumberError`` unless all values are finite."""
-        if not all(np.isfinite(a).all() for a in (self.boxes, self.scores, self.points)):
-            raise NotANumberError("the network answered with boxes that are not finite")
-
     @classmethod
     def of(
         cls, boxes: Floats, scores: Floats, classes: Integers, points: Floats | None = None
     ) -> Self:
-        """Return candidates with or without landmarks."""
+        """Return candidates with or without landmarks.
+
+        Raises:
+            NotANumberError: A box, score or point isn't finite.
+        """
         if points is None:
             points = np.zeros((len(boxes), 0, 2), np.float32)
+        if not all(np.isfinite(array).all() for array in (boxes, scores, points)):
+            raise NotANumberError("the network answered with boxes that are not finite")
         return cls(boxes, scores, classes, points)
 
     def __len__(self) -> int:

@@ -83,5 +83,7 @@ class CenterFace:
         boxes = np.concatenate([corners, corners + size], axis=1).astype(np.float32)
         ratios = landmarks[:, rows, columns].T.reshape(len(rows), 5, 2)[..., ::-1]  # x, y
         points = (corners[:, None] + ratios * size[:, None]).astype(np.float32)
-        found = Candidates(boxes, heatmap[0, rows, columns], np.zeros(len(rows), np.int64), points)
+        found = Candidates.of(
+            boxes, heatmap[0, rows, columns], np.zeros(len(rows), np.int64), points
+        )
         return suppressed(found, max_iou=MAX_IOU)

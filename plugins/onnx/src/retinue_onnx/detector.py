@@ -133,6 +133,10 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
     @property
     def model_version(self) -> str:
         """Return the model file's name and the beginning of its SHA-256."""
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
         return self._file.version
 
     def describe(self) -> Mapping[str, Json]:

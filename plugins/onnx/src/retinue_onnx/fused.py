@@ -12,9 +12,10 @@ import numpy as np
 from retinue_sdk import ConfigurationError
 
 from retinue_onnx.candidates import Candidates
+from retinue_onnx.errors import NotANumberError
 from retinue_onnx.graph import MIN_OPSET, PREFIX, Graph, best_rows, float32, total
 from retinue_onnx.preprocessing import Preprocessing
-from retinue_onnx.readers.reader import Reader, listed
+from retinue_onnx.readers.reader import Reader
 from retinue_onnx.session import SIZES_INPUT, Array, OnnxSession
 from retinue_onnx.suppression import suppressed
 
@@ -130,13 +131,26 @@ def _add_rows(
         network.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
-def read_rows(rows: Array, threshold: float, max_iou: float | None) -> Candidates:
-    """Return an image's candidates.
+def read_rows(rows: Array, threshold: float, max_iou: float | None) -> list[Candidates]:
+    """Return the candidates of each image.
 
     Args:
-        rows: Shape (K, 6).
+        rows: Shape (N, K, 6), of each image descending by score.
         threshold: Minimum score, 0 to 1.
         max_iou: Of boxes of one class; ``None`` if they aren't suppressed.
+
+    Raises:
+        NotANumberError: An edge or a score isn't finite.
     """
-    found = listed(rows[:, :4], rows[:, 4], rows[:, 5], threshold)
-    return found if max_iou is None else suppressed(found, max_iou=max_iou)
+    counts = np.count_nonzero(rows[:, :, 4] >= threshold, axis=1).tolist()
+    if not np.isfinite(rows[:, : max(counts)]).all():
+        raise NotANumberError("the network answered with boxes that are not finite")
+    found = []
+    for one, count in zip(rows, counts, strict=True):
+        classes = one[:count, 5].astype(np.int64)
+        points = np.zeros((count, 0, 2), np.float32)
+        candidates = Candidates(one[:count, :4], one[:count, 4], classes, points)
+        if max_iou is not None and count > 1:
+            candidates = suppressed(candidates, max_iou=max_iou)
+        found.append(candidates)
+    return found

@@ -85,6 +85,6 @@ class OnAccelerator(Generic[FoundT]):
             rows, sums = outputs
             if np.isnan(sums).any():
                 raise NotANumberError("the network answered with NaN")
-            found = [cast(FoundT, read_rows(one, threshold, self.max_iou)) for one in rows]
+            found = cast(list[FoundT], read_rows(rows, threshold, self.max_iou))
         on_stage("post", time.perf_counter() - began)
         return found

@@ -28,14 +28,23 @@ def suppressed(candidates: Candidates, *, max_iou: float) -> Candidates:
         The remaining candidates, best first.
     """
     waiting = candidates.best_first(MAX_CANDIDATES)
+    left, top, right, bottom = np.ascontiguousarray(waiting.boxes.T)
+    areas = (right - left) * (bottom - top)
+    classes = waiting.classes
     order = np.arange(len(waiting))
     kept: list[int] = []
     while len(order):
         best, order = order[0], order[1:]
         kept.append(int(best))
-        iou = overlaps(waiting.boxes[best], waiting.boxes[order])
-        same_class = waiting.classes[order] == waiting.classes[best]
-        order = order[iou <= np.where(same_class, max_iou, MAX_IOU_OF_CLASSES)]
+        if not len(order):
+            break
+        width = np.minimum(right[best], right[order]) - np.maximum(left[best], left[order])
+        height = np.minimum(bottom[best], bottom[order]) - np.maximum(top[best], top[order])
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        union = areas[best] + areas[order] - shared
+        # Compared as products, because boxes without an area have no ratio: they share nothing.
+        limit = np.where(classes[order] == classes[best], max_iou, MAX_IOU_OF_CLASSES)
+        order = order[shared <= np.maximum(limit * union, 0)]
     return waiting[np.array(kept, np.intp)]
 
 
