@@ -249,7 +249,7 @@ def clock(milliseconds: float) -> str:
 
 
 def bars(values: Sequence[float], height: int) -> str:
-    """Draw bars as an SVG path: one each 4 units, 3 wide, the highest one as high as given."""
+    """Draw bars as an SVG path: a bar every 4 units, 3 wide, the highest one of this height."""
     scale = height / max(*values, 1, 1)
     return "".join(
         f"M{4 * place} {height}v{round(-value * scale, 2):g}h3V{height}"

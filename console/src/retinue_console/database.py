@@ -164,7 +164,7 @@ class Reviews:
         return self._login is not None
 
     def check(self) -> None:
-        """Check once that the login, if there is one, can save reviews and do nothing else.
+        """Check once that the login, if set, can only save reviews.
 
         Raises:
             HistoryUnavailableError: The database is down.

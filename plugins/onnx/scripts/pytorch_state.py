@@ -20,7 +20,7 @@ DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickles tensors as descriptions, and nothing else that has code."""
+    """Unpickles tensors as descriptions, and refuses all other classes."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):

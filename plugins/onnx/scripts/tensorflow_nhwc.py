@@ -108,7 +108,7 @@ class ImageGraph:
         return name
 
     def _value(self, name: str) -> str:
-        """Return an input's name in ONNX: of a value, or of a constant for each channel."""
+        """Return an input's name in ONNX, for a value or for a constant of each channel."""
         array = self._constant(name)
         if array is None:
             return self._names[name]

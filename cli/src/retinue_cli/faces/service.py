@@ -197,7 +197,7 @@ class FaceService:
         return answer
 
     def _pages(self, method: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
-        """Yield page after page. Deletions meanwhile must not shift the start of a page."""
+        """Yield the pages one after the other. Concurrent deletions don't shift them."""
         page = self._call(method, **parameters)
         yield page
         while token := page.get("NextToken"):

@@ -177,7 +177,7 @@ def _md5(data: bytes) -> str:
 
 
 def _check_same(image: ImageFacts, data: bytes, file: Path, *, etag_is_md5: bool) -> None:
-    """Make sure that a file is the image, as far as that is known.
+    """Raise if a file is known to differ from the image.
 
     Args:
         image: The image.

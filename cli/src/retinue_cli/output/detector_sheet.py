@@ -97,7 +97,7 @@ def bounds(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Return a docstring's text for a terminal: one line, without reStructuredText."""
+    """Return a docstring as one line for a terminal, without reStructuredText."""
     return " ".join(text.split()).replace("``", "")
 
 

@@ -12,5 +12,5 @@ def escaped(text: str) -> str:
 
 
 def escaped_lines(text: str) -> str:
-    """Return the same for a text of several lines."""
+    """Return a text of several lines with the same replacements."""
     return "\n".join(map(escaped, text.split("\n")))

@@ -29,7 +29,7 @@ class LabelParameters(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class LabelsPage:
-    """The data of the page: one of both.
+    """The data of the page. One of the two is set.
 
     Attributes:
         labels: All labels; none if one is asked for.

@@ -82,7 +82,7 @@ class FailedRun:
 
 
 def as_failures(filters: Filters, error_code: str | None) -> Failures:
-    """Return the failures that filters mean: the same as those of ``retinue failures``."""
+    """Return the failures that match filters, as ``retinue failures`` does."""
     bucket, prefix = (None, "") if filters.prefix is None else split_place(filters.prefix)
     return Failures(
         detector=filters.detector,

@@ -266,7 +266,7 @@ def _matching(filters: Filters, labels: list[str] | None) -> sql.Composable:
 def _findings(
     connection: Connection, filters: Filters, labels: list[str] | None, image_ids: list[UUID]
 ) -> list[tuple[UUID, Finding]]:
-    """Detections in these images: of each those that are shown, and one more if there are more."""
+    """Detections in these images: those that are shown, and one more of each if there are more."""
     query = sql.SQL(_FINDINGS).format(
         images=sql.Literal(image_ids),
         matching=_matching(filters, labels) if _is_about_runs(filters) else sql.SQL("false"),
@@ -357,7 +357,7 @@ def _by_label(
 def _patch_look(
     connection: Connection, filters: Filters, labels: list[str] | None
 ) -> Look[Sequence[Any]]:
-    """Look at the detections before a place: of these labels by their time, or all by number."""
+    """Search the detections before a place: those of labels by time, or all by number."""
     conditions = [
         sql.SQL("looked.box_left IS NOT NULL"),
         *filters.of_confidence("looked"),

@@ -218,7 +218,7 @@ class Image:
 def find_image(
     connection: Connection, image_id: UUID, *, chosen: Collection[int] = ()
 ) -> Image | None:
-    """Return an image, also if its object is gone.
+    """Return an image, even if its object is deleted.
 
     Args:
         connection: A connection to the history.

@@ -157,7 +157,7 @@ def _labels(connection: Connection, text: str, *, people: bool) -> tuple[FoundLa
 
 
 def _words(connection: Connection, text: str) -> tuple[FoundWord, ...] | None:
-    """Return the newest readings: those of the last month, which often suffice, or else all."""
+    """Return the newest readings, of the last month if these suffice, or else of all."""
     if len(text) < MIN_PART:
         return ()
     found = None

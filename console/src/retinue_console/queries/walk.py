@@ -146,7 +146,7 @@ def _written(place: Cursor | None, backward: bool) -> str | None:
 
 
 def _next_size(size: int, candidates: int, found: int, wanted: int, time_left: float) -> int:
-    """Estimate how many candidates have the missing rows, as far as the time allows.
+    """Estimate the number of candidates for the missing rows, within the remaining time.
 
     Args:
         size: Number of candidates in the last step.

@@ -31,7 +31,7 @@ def prices() -> Mapping[str, Any]:
 
 
 def at_rest(shown: Mapping[str, Any], price: Mapping[str, Any]) -> list[Line]:
-    """Return the bill of an environment at rest: its pools are at their minimum.
+    """Return the bill of an environment whose pools are at their minimum.
 
     The bill doesn't include images and their backups, logs, traffic, Rekognition and GPU instances.
 

@@ -212,7 +212,7 @@ class History:
 
 
 def _by_task(runs: Sequence[RunRecord]) -> dict[TaskKey, RunRecord]:
-    """Return the runs by task; of several for one task, the first."""
+    """Return the runs by task; the first one if a task has several."""
     by_task: dict[TaskKey, RunRecord] = {}
     for run in runs:
         by_task.setdefault((run.key, run.event_id), run)

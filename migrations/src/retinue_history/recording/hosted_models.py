@@ -180,7 +180,7 @@ class ModelSessions:
         holder: str,
         lease_seconds: float,
     ) -> HostedModel:
-        """Take or renew the lease unless another holder has it; return the model as it is then."""
+        """Take or renew the lease unless another holder has it. Return the model's new state."""
         given = {
             "model": model,
             "detector": detector,

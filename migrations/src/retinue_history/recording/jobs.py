@@ -29,7 +29,7 @@ from retinue_history.recording.records import (
 
 
 class StaleJobError(HistoryError):
-    """Another worker has claimed the job since, or it is gone. Nothing was changed."""
+    """Another worker has claimed the job, or it no longer exists. Nothing was changed."""
 
 
 class Slot(StrEnum):
@@ -356,7 +356,7 @@ class Jobs:
         problem: str | None = None,
         billed_units: Decimal = Decimal(0),
     ) -> None:
-        """End the claim; a worker looks again later, or right away if a message came meanwhile.
+        """End the claim. A worker looks again later, or now if a message came during the claim.
 
         Raises:
             StaleJobError: The job is no longer the worker's.

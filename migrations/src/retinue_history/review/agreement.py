@@ -190,7 +190,7 @@ def marked(items: Iterable[AnswerItem]) -> list[TruthItem]:
 
 
 def _comparable(one: Statement, other: Statement) -> list[TruthItem]:
-    """Return the things that one marked and the other looked for."""
+    """Return the things that one person marked and the other looked for."""
     return [item for item in marked(one.items) if other.scope.covers(item.kind, item.label)]
 
 

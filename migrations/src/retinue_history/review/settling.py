@@ -25,7 +25,7 @@ State: TypeAlias = Literal["open", "settled", "disputed"]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One person's answer, as far as settling needs it.
+    """The parts of a person's answer that settling needs.
 
     Attributes:
         person: The person's login.
@@ -207,7 +207,7 @@ def _alike(marks: Sequence[Mark]) -> Iterator[tuple[float, int, int]]:
 
 
 def votes_on(group: Sequence[Mark], statements: Iterable[Statement]) -> Counter[str | None]:
-    """Count the votes about one thing: by label, and ``None`` for nothing.
+    """Count the votes about one thing by label; ``None`` means nothing.
 
     People who are unsure, did not look for it, or did not mark everything have no vote.
     """

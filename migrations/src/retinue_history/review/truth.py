@@ -237,7 +237,7 @@ def is_truth(snapshot: Snapshot, name: str) -> bool:
 
 
 def truth_rows(name: str, selection: Selection) -> sql.Composed:
-    """SQL for a truth: one row an item, and one with nulls for an image in which nothing is.
+    """SQL for a truth: a row for each item, and one with nulls for an empty image.
 
     The columns are those of the image (id, bucket, key, version, versioned, width, height), of the
     truth (settled_at, source, scope_kinds, scope_labels, exhaustive, made_by, propensity), and

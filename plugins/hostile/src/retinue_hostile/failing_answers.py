@@ -147,7 +147,7 @@ class PreparesInVain(ConformingBase[ConformingOptions]):
 
 
 class BatchNormalised(ConformingBase[ConformingOptions]):
-    """Returns results that depend on the other images of the batch."""
+    """Returns results for an image that depend on the rest of its batch."""
 
     name: ClassVar[str] = "failing-batch-equals-singles"
 

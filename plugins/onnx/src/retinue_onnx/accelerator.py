@@ -54,7 +54,7 @@ class Buffers:
             self.binding.bind_ortvalue_output(output.name, one)
 
     def fill(self, canvases: Sequence[Pixels]) -> None:
-        """Copy canvases to the device. The rest of the batch keeps what it had."""
+        """Copy canvases to the device. The rest of the batch keeps its values."""
         for place, canvas in zip(self.canvases, canvases, strict=False):
             place[...] = canvas
         if not self._is_shared:

@@ -57,6 +57,6 @@ class EfficientNet:
         count: int,
         threshold: float,  # noqa: ARG002 - of a group, not of a class
     ) -> list[Classification]:
-        """Return all probabilities, small ones too: those of groups are sums."""
+        """Return all probabilities, including small ones. A group's probability is a sum."""
         probabilities, features = outputs
         return [Classification(probabilities[i], features[i]) for i in range(count)]

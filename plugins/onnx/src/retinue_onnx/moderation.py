@@ -24,7 +24,7 @@ class OnnxModerationOptions(OnnxOptions):
 
 
 class OnnxModerationDetector(OnnxDetector[OnnxModerationOptions, float | None]):
-    """Finds pornographic images, and nothing else that may be unsafe: Open-NSFW."""
+    """Finds pornographic images, but no other unsafe content: Open-NSFW."""
 
     name: ClassVar[str] = "onnx-moderation"
     version: ClassVar[str] = "1"

@@ -120,7 +120,7 @@ def new_session(
 
 @cache
 def session_provider(providers: tuple[str, ...]) -> str:
-    """Return the execution provider that sessions get: of a session with the smallest network.
+    """Return the execution provider that sessions get, by a session with a tiny network.
 
     ONNX Runtime lists CUDA as available on machines without a GPU.
 

@@ -120,7 +120,7 @@ class OnnxTextDetector(Detector[OnnxTextOptions]):
         self._networks = None
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Return the findings of one image after the other."""
+        """Return the findings of each image, one after the other."""
         networks = self._networks
         if networks is None:
             raise DetectorNotReadyError(f"{self.name} was not started, or is closed")

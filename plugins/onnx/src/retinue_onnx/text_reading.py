@@ -75,7 +75,7 @@ def cut_out(image: PillowImage.Image, corners: Floats) -> Pixels:
 
 
 def from_start(corners: Floats) -> Floats:
-    """Return the corners from where an upright line starts: at the bottom left."""
+    """Return the corners in order, from the bottom left, where an upright line starts."""
     right, down = corners[1] - corners[0], corners[3] - corners[0]
     if np.hypot(*down) < UPRIGHT * np.hypot(*right):
         return corners

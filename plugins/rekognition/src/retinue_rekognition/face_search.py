@@ -109,7 +109,7 @@ class _Answers:
         return answer
 
     def add(self, operation: str, answer: dict[str, Any]) -> None:
-        """Add one of several answers of an operation."""
+        """Add an answer of an operation that is called several times."""
         self.raw.setdefault(operation, []).append(answer)
         self.billed_units += "Error" not in answer
 

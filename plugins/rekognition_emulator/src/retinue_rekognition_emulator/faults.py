@@ -158,12 +158,12 @@ class Faults:
             self.set_quota(GET_PER_SECOND, f"Get{name}")
 
     def fail_next(self, operation: str, *failures: Failure) -> None:
-        """Fail the next calls of an operation (``*``: of any), one after the other."""
+        """Fail the next calls of an operation, or of any with ``*``, one error each."""
         with self._lock:
             self._failures[operation].extend(failures)
 
     def fail_always(self, operation: str, failure: Failure | None) -> None:
-        """Fail all calls of an operation (``*``: of any). ``None`` ends it."""
+        """Fail all calls of an operation, or of any with ``*``. ``None`` ends it."""
         with self._lock:
             self._always.pop(operation, None)
             if failure is not None:

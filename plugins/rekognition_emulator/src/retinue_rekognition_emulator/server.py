@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(error.code, error.message, error.status)
 
     def do_HEAD(self) -> None:
-        """Answer S3's HeadObject as far as the plugin needs: exists, missing, or forbidden."""
+        """Answer S3's HeadObject: the object exists, is missing, or is forbidden."""
         faults = self.server.endpoint.faults
         stored, fault = self.server.endpoint.object(self.path)
         status = faults.head_object_status or (404 if stored is None else 200)

@@ -79,7 +79,7 @@ def odd(photograph: bytes) -> dict[str, bytes]:
 
 @cache
 def sizes() -> dict[str, bytes]:
-    """Return pictures of extreme size, by name: one pixel, a line, a speck, twelve megapixels."""
+    """Return pictures of extreme sizes by name: one pixel, a line, a speck, twelve megapixels."""
     grey = (90, 120, 150)
     return {
         f"{width}x{height}.png": png(Pillow.new("RGB", (width, height), grey))

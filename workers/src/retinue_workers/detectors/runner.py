@@ -310,7 +310,7 @@ class DetectorRunner:
                 wait_seconds = PROBE_SECONDS
 
     def _start_calls(self) -> None:
-        """Start calls, as far as tasks, concurrency, rate limits and pauses allow."""
+        """Start the calls that tasks, concurrency, rate limits and pauses allow."""
         if self._is_stopping or not self._is_started:
             return
         while self._queue and self._slots_used < self._load.concurrency:

@@ -213,7 +213,7 @@ class Dispatcher:
         await lease.requeue(requeue_seconds(message.receive_count))
 
     async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
-        """Return the tasks for each object: one for each detector that isn't done with it."""
+        """Return the tasks for each object: one for each detector that hasn't processed it."""
         named = [(event, event.record(), media_of(event.reference.key)) for event in events]
         pending = await self._lookup.pending(
             [
@@ -232,7 +232,7 @@ class Dispatcher:
         return images
 
     def _takers(self, event: ImageEvent, medium: Media) -> Iterator[DetectorRunner | JobRunner]:
-        """Yield the detectors that take an object: by its medium, and by the event's request."""
+        """Yield the detectors that take an object, by its medium and the event's request."""
         for runner in self._runners.values():
             if medium in runner.media and (
                 event.detectors is None or runner.name in event.detectors

@@ -131,7 +131,7 @@ class Prefetch:
                 self._alone.release()
 
     async def load(self, image: Image, form: Form) -> Exception | None:
-        """Fetch and decode or prepare an image, as far as its form requires.
+        """Fetch an image, and decode or prepare it if its form requires that.
 
         Returns:
             The error of loading it; ``None`` if it is loaded. ``None`` also if ``prepare`` exceeds

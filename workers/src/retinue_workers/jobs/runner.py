@@ -111,7 +111,7 @@ class JobRunner:
 
     @property
     def may_spend(self) -> bool:
-        """Return whether another job may be started, as far as the budget is known."""
+        """Return whether another job may be started, by the last known budget."""
         return not self._must_wait("budget")
 
     def pause(self, seconds: float, reason: str) -> None:

@@ -202,7 +202,7 @@ class JobScheduler:
         self._is_stopping = False
 
     def reasons(self) -> dict[str, str]:
-        """Return why jobs wait: by detector, the service's or the budget's reason. Thread-safe."""
+        """Return the reasons why jobs wait, by detector. Thread-safe."""
         return {
             f"jobs of {name}": "; ".join(runner.reasons)
             for name, runner in self._runners.items()

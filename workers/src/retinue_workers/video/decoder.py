@@ -217,7 +217,7 @@ class VideoFile:
 
     @property
     def is_truncated(self) -> bool:
-        """Return whether pictures were missing, as far as it was decoded."""
+        """Return whether pictures were missing in the decoded part."""
         duration_ms = self.facts.duration_ms
         if self._is_damaged or duration_ms is None or self._last_pts is None:
             return self._is_damaged

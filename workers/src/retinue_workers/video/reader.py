@@ -84,7 +84,7 @@ class VideoDecoder:
     def _start(
         self, process: ChildProcess, videos: int, file: IO[bytes], wanted: JsonMessage
     ) -> "VideoReader":
-        """Give a file to a process that has decoded so many videos."""
+        """Pass a file to a process that has decoded this number of videos."""
         keep = partial(self._keep, process, videos + 1)
         reader = VideoReader(process, self._started(), self._timeout_seconds, keep)
         try:

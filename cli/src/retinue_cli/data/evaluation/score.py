@@ -319,7 +319,7 @@ def _mean(precision: Any) -> float | None:
 
 
 def _best(sure: Any, right: Any, truths: int) -> tuple[float | None, float | None]:
-    """Return the best F1 and its threshold, the highest of several. There must be findings."""
+    """Return the best F1 and its highest threshold. There must be findings."""
     if not truths or not sure.size:
         return None, None
     order = np.argsort(-sure, kind="stable")

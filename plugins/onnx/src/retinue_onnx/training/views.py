@@ -72,7 +72,7 @@ class Views:
         folder.mkdir(parents=True, exist_ok=True)
 
     def of(self, example: Example, number: int) -> View:
-        """Return a view; 0 is the image as it is.
+        """Return a view; 0 is the unchanged image.
 
         Raises:
             InvalidImageError: The image can't be read.

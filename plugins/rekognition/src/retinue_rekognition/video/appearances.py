@@ -152,7 +152,7 @@ class JoinedSamples:
             self._join_group(at, samples)
 
     def _join_group(self, at_ms: int, samples: list[Sample]) -> None:
-        """Join the samples of one time: those that overlap most first."""
+        """Join the samples of one time, those with the largest overlap first."""
         gap = self._max_gap_ms or 0
         self._close(lambda appearance: _gap_ms(appearance, at_ms) > gap)
         pairs = []

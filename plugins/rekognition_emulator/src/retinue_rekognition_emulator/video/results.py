@@ -322,7 +322,7 @@ def _shots(header: Header, chance: Random) -> Iterator[tuple[int, int, Answer]]:
 
 
 def _cues(header: Header, chance: Random) -> Iterator[tuple[int, int, Answer]]:
-    """Yield an opening, the content and the credits at the end, as far as they fit."""
+    """Yield the opening, the content and the credits that fit into the video."""
     opening = min(int(chance.uniform(0.5, 3) * header.frame_rate), header.frames // 4)
     end, last = header.frames // 10, header.frames - 1
     kinds = [
@@ -352,7 +352,7 @@ def _frames(header: Header, start: int, end: int) -> Answer:
 
 
 def matched_faces(digest: bytes, identities: list[str], search: Callable[[str], Any]) -> Any:
-    """Return the matches of each person in a video: one person is known, if any face is.
+    """Return the matches of each person in a video. At most one person matches.
 
     Args:
         digest: The video's.
