@@ -62,6 +62,7 @@ class Seed:
         model: str | None = None,
         failed: bool = False,
         attributes: str = "{}",
+        truncated: bool = False,
     ) -> None:
         """Record a run, an hour after the one before; found are label, confidence and box."""
         self._hours += 1
@@ -75,6 +76,7 @@ class Seed:
             error_code="corrupt_image" if failed else None,
             error_message="it is broken" if failed else None,
             model_version=model,
+            truncated=truncated,
             detections=tuple(
                 DetectionRecord("label", label, confidence, *box, attributes=attributes)
                 for label, confidence, *box in found

@@ -75,20 +75,22 @@ def test_a_file_of_ones_own(cli: Cli, photos: Photos, tmp_path: Path) -> None:
     assert Path("boxes.png").exists()
 
 
-def test_attributes_and_models_are_shown(cli: Cli, seed: Any) -> None:
+def test_attributes_models_and_damage_are_shown(cli: Cli, seed: Any) -> None:
     image = seed.image("sign.jpg", size_bytes=len(photograph()))
     attributes = '{"text": "EXIT", "corners": [1]}'
-    seed.run(image, ("sign", 0.9, (0.1, 0.1, 0.5, 0.5)), model="net-3", attributes=attributes)
+    sign = ("sign", 0.9, (0.1, 0.1, 0.5, 0.5))
+    seed.run(image, sign, model="net-3", attributes=attributes, truncated=True)
     Path("mine.jpg").write_bytes(photograph())
     said = cli("show", "sign.jpg", "--from", "mine.jpg").stdout
     assert "text EXIT" in said
-    assert "model net-3" in said
+    assert "model net-3; the file ends early or is damaged" in said
     assert max(map(len, said.splitlines())) <= 80
 
     shown = json.loads(cli("show", "sign.jpg", "--from", "mine.jpg", "--json").stdout)
     assert (shown["picture"], shown["error"]) == ("sign.boxes.png", None)
     [run] = shown["runs"]
     assert (run["outcome"], run["model_version"]) == ("succeeded", "net-3")
+    assert run["truncated"] is True
     assert run["detections"][0]["attributes"] == {"text": "EXIT", "corners": [1]}
 
 

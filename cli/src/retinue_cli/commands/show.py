@@ -170,8 +170,7 @@ def _print(found: "ImageView") -> None:
             model = f", model {escaped(run.model_version)}" if run.model_version else ""
             line = Text(f"{run.detector} version {run.detector_version}{model}", style="dim")
             if run.truncated:
-                part = "; it saw only a part, because the file ends early or is damaged"
-                line.append(part, "yellow")
+                line.append("; the file ends early or is damaged", "yellow")
         else:
             line = Text(f"{run.detector} {run.outcome}: {escaped(run.error_message or '')}")
         console.print(line, soft_wrap=True)
