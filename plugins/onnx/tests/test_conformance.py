@@ -1,6 +1,7 @@
 """All detectors pass the checks that every plugin is held to."""
 
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def subject(request: pytest.FixtureRequest, photograph_path: Callable[[str], Pat
     return Subject(detector, BOTH, photographs=photographs, memory_images=images)
 
 
+@cache
 def smaller(path: Path) -> bytes:
     file = BytesIO()
     with Pillow.open(path) as photograph:
