@@ -5,14 +5,17 @@ from contextlib import closing
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from retinue_sdk import ImageLimits, InvalidImageError
 from retinue_sdk.errors import format_error
 
 from retinue_workers.detectors.isolation.child import serving
-from retinue_workers.detectors.isolation.protocol import JsonMessage, error_data, pack, unpack
+from retinue_workers.detectors.isolation.protocol import error_data, pack, unpack
 from retinue_workers.settings.video import VideoSampling
+
+if TYPE_CHECKING:
+    from retinue_workers.video.decoder import VideoFile
 
 
 def main(max_memory_bytes: int, connection: Connection, parent_id: int) -> None:
@@ -21,11 +24,19 @@ def main(max_memory_bytes: int, connection: Connection, parent_id: int) -> None:
     The pipe holds less than a frame, so decoding is one frame ahead of the worker.
     """
     with serving(parent_id, max_memory_bytes):
+        # Not at the top: the worker imports this module, and needs no decoder itself.
+        try:
+            from retinue_workers.video.decoder import VideoFile
+        except (ImportError, OSError) as error:  # it is installed, as the settings require
+            raise MemoryError(f"the decoder doesn't fit: {error}") from error
         while True:
             wanted = unpack(connection.recv_bytes())
             with os.fdopen(recv_handle(connection), "rb") as file:
                 try:
-                    _send_video(file, wanted, connection)
+                    sampling = VideoSampling(**wanted["sampling"])
+                    limits = ImageLimits(max_px=wanted["max_px"])
+                    with closing(VideoFile(file, sampling, limits)) as video:
+                        _send_video(video, connection)
                 except (MemoryError, EOFError, BrokenPipeError, ConnectionResetError):
                     raise
                 except Exception as error:  # noqa: BLE001 - decoders meet hostile files
@@ -36,19 +47,14 @@ def main(max_memory_bytes: int, connection: Connection, parent_id: int) -> None:
                     return
 
 
-def _send_video(file: BinaryIO, wanted: JsonMessage, connection: Connection) -> None:
-    # Not at the top: the worker imports this module, and needs no decoder itself.
-    from retinue_workers.video.decoder import VideoFile
-
-    sampling, limits = VideoSampling(**wanted["sampling"]), ImageLimits(max_px=wanted["max_px"])
-    with closing(VideoFile(file, sampling, limits)) as video:
-        connection.send_bytes(pack({"facts": asdict(video.facts)}))
-        for frame in video.frames():
-            head = {
-                "time_ms": frame.time_ms,
-                "is_after_cut": frame.is_after_cut,
-                "shape": frame.pixels.shape,
-            }
-            connection.send_bytes(pack(head))
-            connection.send_bytes(frame.pixels.data.cast("B"))
-        connection.send_bytes(pack({"is_truncated": video.is_truncated}))
+def _send_video(video: "VideoFile", connection: Connection) -> None:
+    connection.send_bytes(pack({"facts": asdict(video.facts)}))
+    for frame in video.frames():
+        head = {
+            "time_ms": frame.time_ms,
+            "is_after_cut": frame.is_after_cut,
+            "shape": frame.pixels.shape,
+        }
+        connection.send_bytes(pack(head))
+        connection.send_bytes(frame.pixels.data.cast("B"))
+    connection.send_bytes(pack({"is_truncated": video.is_truncated}))
