@@ -199,18 +199,21 @@ def test_a_detector_of_videos_is_refused_in_a_line(
 def test_try_takes_a_folder_and_prints_attributes_and_versions(
     invoke: Invoke, tmp_path: Path
 ) -> None:
-    (tmp_path / "sub").mkdir()
-    photograph(tmp_path / "sub/one.png")
-    photograph(tmp_path / "two.png")
+    photographs = tmp_path / "photographs"
+    (photographs / "sub").mkdir(parents=True)
+    photograph(photographs / "sub/one.png")
+    photograph(photographs / "two.png")
+    for name in ("list.txt", "notes.txt"):
+        (photographs / name).touch()
     (tmp_path / "reader.py").write_text(READER.format(body=(
         "return [Findings((Detection('text', 'sign', 0.5, attributes={'text': 'EXIT'}),))]"
     )))  # fmt: skip
-    said = invoke("detect", "reader", tmp_path, "--plugins-dir", tmp_path)
+    said = invoke("detect", "reader", photographs, "--plugins-dir", tmp_path)
     assert said.exit_code == 0, said.output
     assert "reader version 7, model net-3" in said.output
     assert said.output.count('{"text": "EXIT"}') == 2
     assert (tmp_path / ".retinue/detect/sub/one-png.jpg").exists()
-    assert "passed over: 2 other files" in said.output
+    assert "passed over: 2 documents (list.txt, notes.txt)" in said.output
 
 
 def test_photographs_of_one_name_are_told_apart(invoke: Invoke, tmp_path: Path) -> None:
