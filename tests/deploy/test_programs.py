@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -52,9 +53,14 @@ def test_a_mirror_and_its_certificates_go_to_the_build_as_secrets(
 ) -> None:
     seen, authorities = tmp_path / "seen", tmp_path / "ca.pem"
     authorities.touch()
-    place = script(tmp_path / "bin", "buildah", f'echo "$@" >> {seen}')
+    place = script(
+        tmp_path / "bin",
+        "buildah",
+        f'echo "$@" >> {seen}; cp -p {tmp_path}/scratch/registry {tmp_path}',
+    )
     monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
-    given = {"UV_DEFAULT_INDEX": f"https://me:{SECRET}@mirror/simple", "PIP_CERT": str(authorities)}
+    index = f"https://me:{SECRET}'; touch x; '@mirror/simple"
+    given = {"UV_DEFAULT_INDEX": index, "PIP_CERT": str(authorities)}
     builder = Builder(Programs(journal), "buildah", ROOT, tmp_path / "scratch", given)
     builder.build("host/retinue:1", "cuda", "abc")
     said = seen.read_text("utf-8")
@@ -62,8 +68,10 @@ def test_a_mirror_and_its_certificates_go_to_the_build_as_secrets(
     assert "--build-arg=VARIANT=cuda" in said
     assert f"--build-arg=VERSION={version('retinue-cli')}" in said
     assert f"id=certificates,src={authorities}" in said
-    assert SECRET in (tmp_path / "scratch/registry").read_text("utf-8")
-    assert (tmp_path / "scratch/registry").stat().st_mode & 0o077 == 0
+    given_to_shell = (tmp_path / "registry").read_text("utf-8")
+    assert shlex.split(given_to_shell) == [f"UV_DEFAULT_INDEX={index}"]
+    assert (tmp_path / "registry").stat().st_mode & 0o077 == 0
+    assert not (tmp_path / "scratch/registry").exists()
 
 
 def test_docker_counts_only_with_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

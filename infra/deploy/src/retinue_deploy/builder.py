@@ -1,6 +1,7 @@
 """Build and push the image with Docker, Podman or Buildah."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,7 @@ class Builder:
         self._root = root
         self._scratch = scratch
         self._given = environment
+        self._registry_file = scratch / "registry"
 
     def build(self, name: str, variant: str, revision: str) -> None:
         """Build a variant of the image, labelled with Retinue's version.
@@ -79,13 +81,16 @@ class Builder:
         """
         version = project_version(self._root)
         arguments = {"VARIANT": variant, "VERSION": version, "REVISION": revision}
-        self._run(
-            "build", "--platform", PLATFORM, "--file", DOCKERFILE, "--tag", name,
-            *(f"--build-arg={key}={value}" for key, value in arguments.items()),
-            *([] if self._program == "docker" else ["--layers"]),
-            *self._secrets(),
-            ".",
-        )  # fmt: skip
+        try:
+            self._run(
+                "build", "--platform", PLATFORM, "--file", DOCKERFILE, "--tag", name,
+                *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+                *([] if self._program == "docker" else ["--layers"]),
+                *self._secrets(),
+                ".",
+            )  # fmt: skip
+        finally:
+            self._registry_file.unlink(missing_ok=True)
 
     def login(self, host: str, user: str, password: str) -> None:
         """Sign in to a registry.
@@ -104,12 +109,15 @@ class Builder:
 
     def _secrets(self) -> Sequence[str]:
         self._scratch.mkdir(parents=True, exist_ok=True)
-        file = self._scratch / "registry"
+        file = self._registry_file
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600, exist_ok=False)
         lines = [
-            f"{name}='{self._given[name]}'" for name in REGISTRY_VARIABLES if name in self._given
+            f"{name}={shlex.quote(self._given[name])}\n"  # a shell reads it
+            for name in REGISTRY_VARIABLES
+            if name in self._given
         ]
-        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        file.chmod(0o600)
+        file.write_text("".join(lines), encoding="utf-8")
         secrets = ["--secret", f"id=registry,src={file}"]
         certificates = self._given.get("SSL_CERT_FILE") or self._given.get("PIP_CERT")
         if certificates and Path(certificates).is_file():
