@@ -54,7 +54,7 @@ def _of_localstack(attributes: set[str], cause: str, *resources: str) -> list[Di
 
 
 INVENTED: tuple[Difference, ...] = (
-    _alarm("database", "dimensions", "ok_actions", "period", "statistic"),
+    _alarm("database", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("dead_letters", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("failure_rate", "ok_actions", "treat_missing_data"),
     _alarm("job_messages", "ok_actions", "treat_missing_data"),
@@ -64,6 +64,7 @@ INVENTED: tuple[Difference, ...] = (
     _alarm("receiving_paused", "period", "statistic", "treat_missing_data"),
     _alarm("sleep", "treat_missing_data"),
     _alarm("throttling", "ok_actions", "treat_missing_data"),
+    _alarm("topic", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("wake", "treat_missing_data"),
     Difference(
         "aws_db_instance.this",
@@ -114,6 +115,7 @@ INVENTED: tuple[Difference, ...] = (
         "aws_cloudwatch_metric_alarm.queue_age",
         "aws_cloudwatch_metric_alarm.receiving_paused",
         "aws_cloudwatch_metric_alarm.sleep",
+        "aws_cloudwatch_metric_alarm.topic",
         "aws_cloudwatch_metric_alarm.throttling",
         "aws_cloudwatch_metric_alarm.wake",
     ),
