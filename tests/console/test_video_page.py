@@ -1,5 +1,6 @@
 """Videos: the page with its timeline, and the file in parts."""
 
+import html
 import io
 import re
 from contextlib import closing
@@ -82,8 +83,8 @@ def test_the_picture_of_a_video_is_that_of_its_best_moment(
     frames = [np.full((48, 64, 3), colours[second], np.uint8) for second in (0, 0, 1, 1, 2, 2)]
     image_id = add("colours.mp4", encoded(frames, times_ms=range(0, 3_000, 500)), (64, 48))
 
-    def colour() -> tuple[int, ...]:
-        said = client.get(f"/pictures/{image_id}/thumbnail")
+    def colour(address: str = f"/pictures/{image_id}/thumbnail") -> tuple[int, ...]:
+        said = client.get(address)
         assert "immutable" not in said.headers["cache-control"]
         pixel = Image.open(io.BytesIO(said.content)).convert("RGB").getpixel((32, 24))
         return min(
@@ -105,6 +106,10 @@ def test_the_picture_of_a_video_is_that_of_its_best_moment(
             )  # fmt: skip
             History(pool).record([], [run])
             assert colour() == shown
+            crops = html.unescape(client.get("/images?shape=patches&label=cat&prefix=").text)
+            assert (
+                colour(re.findall(rf'"(/pictures/{image_id}/thumbnail[^"]*)"', crops)[0]) == shown
+            )
     monkeypatch.setattr(Decoder, "encode_still", _without_decoder)
     other = add("another.mp4", encoded(frames), (64, 48))
     assert "its decoder isn" in client.get(f"/pictures/{other}/thumbnail").text

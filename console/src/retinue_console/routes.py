@@ -19,6 +19,7 @@ from retinue_console.pages.overview import Newest, Overview, newest, overview
 from retinue_console.pages.pictures import (
     PatchParameters,
     PictureParameters,
+    ThumbnailParameters,
     original,
     patch,
     thumbnail,
@@ -188,7 +189,7 @@ ROUTES: tuple[Route, ...] = (
         thumbnail,
         "A picture of at most 320 pixels, as WebP",
         Right.VIEWER,
-        parameters=PictureParameters,
+        parameters=ThumbnailParameters,
         is_picture=True,
     ),
     Route(

@@ -19,6 +19,9 @@ _FOR_A_MONTH = "private, max-age=2592000, immutable"
 _FOR_MINUTES = "private, max-age=300"
 """Browsers keep pictures of videos this long: they change when something is found."""
 
+MAX_DURATION_MS = 86_400_000
+"""Maximum time in a video, in milliseconds: a day. Longer videos aren't decoded."""
+
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 _LINES = 8
@@ -32,9 +35,16 @@ class PictureParameters(Parameters):
     """The image."""
 
 
-def thumbnail(call: Call[PictureParameters]) -> Response:
+class ThumbnailParameters(PictureParameters):
+    """The parameters of a thumbnail."""
+
+    at: int | None = Field(default=None, ge=0, le=MAX_DURATION_MS)
+    """The time in a video, in milliseconds; by default, of its most certain detection."""
+
+
+def thumbnail(call: Call[ThumbnailParameters]) -> Response:
     """Answer with a small picture, at most 320 pixels wide and high."""
-    return _picture(call, PictureKind.THUMBNAIL)
+    return _picture(call, PictureKind.THUMBNAIL, at_ms=call.parameters.at)
 
 
 def view(call: Call[PictureParameters]) -> Response:
@@ -86,11 +96,14 @@ def original(call: Call[PictureParameters]) -> Response:
 
 
 def _picture(
-    call: Call[Any], kind: PictureKind, part: tuple[float, float, float, float] | None = None
+    call: Call[Any],
+    kind: PictureKind,
+    part: tuple[float, float, float, float] | None = None,
+    at_ms: int | None = None,
 ) -> Response:
     image_id = call.parameters.image_id
     try:
-        picture = call.services.pictures.picture(image_id, kind, part)
+        picture = call.services.pictures.picture(image_id, kind, part, at_ms)
     except NoStillError as error:
         return Response(
             _film(str(error)),

@@ -10,6 +10,7 @@ from threading import BoundedSemaphore
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from psycopg import sql
 from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_history.db.connections import Connection
 from retinue_sdk import (
@@ -24,6 +25,7 @@ from retinue_sdk import (
 from retinue_console.database import Database
 from retinue_console.pictures.cache import PictureCache
 from retinue_console.pictures.decoder import Decoder, NoVideoDecoderError
+from retinue_console.queries.video import BEST_MOMENT
 
 Part: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom of a part of a picture, as ratios."""
@@ -115,7 +117,11 @@ class Pictures:
         self._room = BoundedSemaphore(_FILES)
 
     def picture(
-        self, image_id: UUID, kind: PictureKind, part: Part | None = None
+        self,
+        image_id: UUID,
+        kind: PictureKind,
+        part: Part | None = None,
+        at_ms: int | None = None,
     ) -> Picture | None:
         """Return a picture; ``None`` if the history has no such image.
 
@@ -126,6 +132,7 @@ class Pictures:
             image_id: The image.
             kind: The size.
             part: The part to cut out of it; ``None`` for all. Not for videos.
+            at_ms: The time in a video, in milliseconds; by default, of its most certain detection.
 
         Raises:
             NoPictureError: There is none.
@@ -136,18 +143,18 @@ class Pictures:
         if image is None:
             return None
         is_video = media_of(image.facts.reference.key) is Media.VIDEO
-        name, at_ms = kind.word, 0
+        name, moment = kind.word, 0
         if is_video:
             if part is not None:
                 raise NoStillError
-            at_ms = self._best_moment(image_id)
-            name += f"-{at_ms}"
+            moment = self._best_moment(image_id) if at_ms is None else at_ms
+            name += f"-{moment}"
         if part is not None:
             name += sha256(repr(part).encode()).hexdigest()[:16]
         data = self._cache.get(image_id, name)
         if data is None:
             make = (
-                partial(self._still, image, kind, at_ms)
+                partial(self._still, image, kind, moment)
                 if is_video
                 else partial(self._scaled, image, kind, part)
             )
@@ -214,7 +221,8 @@ class Pictures:
     def _best_moment(self, image_id: UUID) -> int:
         """Return the time in a video at which a detector was most certain, in milliseconds."""
         with self._database.read() as connection:
-            row: Any = connection.execute(_BEST_MOMENT, [image_id]).fetchone()
+            query = sql.SQL(_BEST_MOMENT).format(moment=sql.SQL(BEST_MOMENT))
+            row: Any = connection.execute(query, [image_id]).fetchone()
         return 0 if row is None else int(row[0])
 
     def _make(self, image: StoredImage, make: Callable[[], bytes], name: str) -> bytes:
@@ -294,12 +302,7 @@ _IMAGE = """SELECT bucket, key, version, versioned, etag, size_bytes, width_px, 
 FROM images
 WHERE image_id = %s"""
 
-_BEST_MOMENT = """SELECT
-    CASE
-        WHEN jsonb_typeof(attributes -> 'best_ms') = 'number'
-            THEN least(greatest((attributes ->> 'best_ms')::numeric, start_ms), end_ms)
-        ELSE start_ms
-    END
+_BEST_MOMENT = """SELECT {moment}
 FROM latest_detections
 WHERE image_id = %s AND start_ms IS NOT NULL
 ORDER BY confidence DESC, detection_id

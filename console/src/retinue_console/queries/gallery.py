@@ -18,6 +18,7 @@ from retinue_sdk import BoundingBox
 from retinue_console.queries.cursor import Cursor, beyond, continued, directions
 from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch, fetch_within
+from retinue_console.queries.video import BEST_MOMENT
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
 
 _CONFIDENT_LOOK = 512
@@ -90,6 +91,7 @@ class Patch:
         width_px: The image's width as displayed, if known.
         height_px: The image's height as displayed, if known.
         detected_at: When the detector was called.
+        at_ms: The time of the box in a video, in milliseconds; none in an image.
         finding: The detection; it has a box.
     """
 
@@ -99,6 +101,7 @@ class Patch:
     width_px: int | None
     height_px: int | None
     detected_at: datetime
+    at_ms: int | None
     finding: Finding
 
 
@@ -373,6 +376,7 @@ def _patch_look(
             else _of_labels(filters, labels, "detection_id", after, size),
             order=sql.SQL("detection_id" if labels is None else "(detected_at, detection_id)"),
             conditions=all_of(*conditions),
+            moment=sql.SQL(BEST_MOMENT),
             wanted=sql.Literal(wanted),
             **directions(after),
         )
@@ -423,9 +427,9 @@ def _of_labels(
 
 
 def _patch(row: Sequence[Any]) -> Patch:
-    image_id, bucket, key, width_px, height_px, detected_at, *found = row
+    image_id, bucket, key, width_px, height_px, detected_at, at_ms, *found = row
     finding = _finding([*found, True])
-    return Patch(image_id, bucket, key, width_px, height_px, detected_at, finding)
+    return Patch(image_id, bucket, key, width_px, height_px, detected_at, at_ms, finding)
 
 
 def _looked(
@@ -546,9 +550,9 @@ _PATCHES = """WITH looked AS MATERIALIZED (
 (
     SELECT
         true, 0, looked.detected_at, looked.detection_id, images.image_id, images.bucket,
-        images.key, images.width_px, images.height_px, looked.detected_at, looked.detection_id,
-        images.detector, images.detector_version, looked.kind, looked.label, looked.confidence,
-        looked.box_left, looked.box_top, looked.box_width, looked.box_height
+        images.key, images.width_px, images.height_px, looked.detected_at, {moment},
+        looked.detection_id, images.detector, images.detector_version, looked.kind, looked.label,
+        looked.confidence, looked.box_left, looked.box_top, looked.box_width, looked.box_height
     FROM looked
     CROSS JOIN LATERAL (
         SELECT * FROM latest_runs WHERE latest_runs.run_id = looked.run_id OFFSET 0
@@ -561,7 +565,7 @@ UNION ALL
 (
     SELECT
         false, count(*) OVER (), detected_at, detection_id, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM looked
     ORDER BY {order} {up}
     LIMIT 1
