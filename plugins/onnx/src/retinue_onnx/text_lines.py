@@ -10,8 +10,11 @@ from retinue_sdk import Pixels
 
 from retinue_onnx.candidates import Floats
 from retinue_onnx.letterbox import Placement, letterbox
+from retinue_onnx.preprocessing import Preprocessing
 from retinue_onnx.regions import Mask, regions, smallest_rectangle
 from retinue_onnx.session import Batch
+
+PREPROCESSING = Preprocessing.of("letterbox", "-1-1", channels="bgr")
 
 MULTIPLE_PX = 32
 """The network halves its input five times."""
@@ -47,8 +50,7 @@ def place(pixels: Pixels, max_side_px: int) -> tuple[Pixels, Placement]:
 
 def normalised(canvas: Pixels) -> Batch:
     """Return one image, blue first, -1 to 1."""
-    scaled = canvas[None, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
-    return np.ascontiguousarray(scaled)
+    return PREPROCESSING.normalise(canvas[None])
 
 
 def lines(likelihoods: Floats, placement: Placement) -> list[Floats]:
