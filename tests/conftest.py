@@ -8,11 +8,13 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from botocore.loaders import JSONFileLoader
 from fakes.databases import Databases, create, drop, url_of
 from fakes.event_loop import run
 from hypothesis import HealthCheck, settings
@@ -33,6 +35,16 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+parse_data_file = JSONFileLoader.load_file
+
+
+@cache
+def _data_file(path: str) -> Any:
+    return parse_data_file(JSONFileLoader(), path)
+
+
+# Otherwise each session of botocore parses the same large files: a fifth of some tests' time.
+JSONFileLoader.load_file = lambda _, file_path: _data_file(file_path)
 
 # How long an example takes is for the benchmarks to say: on a busy machine it says nothing.
 settings.register_profile(
