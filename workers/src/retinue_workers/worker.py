@@ -429,7 +429,18 @@ class Worker:
     def _observe_stages(self, detector: AnyDetector) -> StageObserver:
         """Let a detector report its stages to the metrics. Return their observer."""
         with startup_errors(detector.name):
-            self.metrics.uses(detector.name, detector.capabilities)
+            declared = detector.capabilities
+        self.metrics.uses(detector.name, declared)
+        held = min(self._settings.prefetch_images, self._settings.max_in_flight)
+        if declared.input is not Input.REFERENCE and declared.max_batch_size > held:
+            log.warning(
+                "batches_stay_small",
+                detector=detector.name,
+                max_batch_size=declared.max_batch_size,
+                images_held=held,
+                remedy="raise RETINUE_PREFETCH_IMAGES and RETINUE_MAX_IN_FLIGHT above "
+                f"{declared.max_batch_size * (declared.max_concurrency + 1)}",
+            )
         observer = partial(self.metrics.stage, detector.name)
         detector.observe_stages(observer)
         return observer
