@@ -28,7 +28,7 @@ from tools.logos import fetch_logos, photographs, write_parts
 
 RETINUE = Path(sys.executable).parent / "retinue"
 
-TEMPLATE_SIDE_PX = 320
+TEMPLATE_SIDE_PX = 240
 """Longer side of a picture in which templates are looked for."""
 
 TEMPLATE_SIZES = 6
