@@ -166,7 +166,7 @@ def test_a_backfill_that_is_killed_goes_on_where_it_was(
                 *arguments,
                 "--yes",
                 "--per-second",
-                "1500",
+                "400",  # so that a third of the images takes seconds, and it can't finish first
             ],
             stdout=subprocess.DEVNULL,
         ) as command:
