@@ -208,10 +208,34 @@ async def test_a_hanging_preparation_is_left_to_the_call() -> None:
     prefetch = Prefetch(threads=1, max_images=2, prepare_seconds=0.01)
     one, form = image(), Form(Input.PIXELS, hang)
     async with prefetch.hold(one, form):
-        assert form.is_loaded(one), "the call waits for it, within its deadline"
+        # The call waits for it, within its deadline.
+        await until(lambda: form.is_loaded(one))
         async with prefetch.hold(image(), BYTES):
             go.set()
             assert one.prepared(hang) == "prepared"
+    prefetch.close()
+
+
+async def test_waiting_for_a_thread_takes_no_time_of_a_preparation() -> None:
+    go = threading.Event()
+    prefetch = Prefetch(threads=1, max_images=3, prepare_seconds=0.7)
+
+    def hang(image: Image) -> str:
+        assert go.wait(10)
+        return "too late"
+
+    def at_once(image: Image) -> str:
+        return "prepared"
+
+    slow, quick = Form(Input.PIXELS, hang), Form(Input.PIXELS, at_once)
+    waiting = image()
+    users = [User(prefetch.hold(image(), slow)) for _ in range(2)]
+    users.append(User(prefetch.hold(waiting, quick)))
+    await until(lambda: all(user.is_inside for user in users))
+    assert waiting.is_prepared(at_once)
+    go.set()
+    for user in users:
+        await user.let_go()
     prefetch.close()
 
 

@@ -139,9 +139,9 @@ class Prefetch:
         """
         if form.is_loaded(image):
             return None
+        timeout_seconds = self._prepare_seconds if form.prepare else None
         try:
-            async with asyncio.timeout(self._prepare_seconds if form.prepare else None):
-                return await self._threads.run(_load, image, form)
+            return await self._threads.run(_load, image, form, timeout_seconds=timeout_seconds)
         except NoThreadError as error:
             return error
         except TimeoutError:

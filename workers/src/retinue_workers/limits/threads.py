@@ -34,11 +34,22 @@ class DaemonThreads:
         self._idle: list[_DaemonThread] = []
         self._closed = False
 
-    async def run(self, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+    async def run(
+        self,
+        function: Callable[..., ResultT],
+        *arguments: Any,
+        timeout_seconds: float | None = None,
+    ) -> ResultT:
         """Call ``function`` on a thread and return its result.
+
+        Args:
+            function: The function.
+            arguments: Its arguments.
+            timeout_seconds: Its time limit, without the wait for a thread.
 
         Raises:
             NoThreadError: The system can't start another thread.
+            TimeoutError: The time is over. The thread is abandoned.
             Exception: The function's own exception. ``StopIteration``, and a ``BaseException`` such
                 as ``SystemExit``, become a ``RuntimeError``, because they would be lost or end
                 the event loop.
@@ -47,7 +58,8 @@ class DaemonThreads:
             thread = self._idle.pop() if self._idle else _DaemonThread(self._name)
             future = thread.start(function, arguments)
             try:
-                return await future
+                async with asyncio.timeout(timeout_seconds):
+                    return await future
             finally:
                 if future.cancelled() or self._closed:
                     thread.end()
