@@ -7,7 +7,10 @@ from typing import Any
 
 import click.testing
 import pytest
+from aws_client.server import Server, serving
 from retinue_cli.app import retinue
+from retinue_cli.local import AwsEndpoint
+from retinue_cli.options import s3_client
 from retinue_history import (
     ConnectionPool,
     DetectionRecord,
@@ -159,3 +162,12 @@ def photos(seed: Seed) -> dict[str, ImageReference]:
     broken = seed.image("broken.jpg", size_px=None)
     seed.run(broken, failed=True)
     return {"cat": cat, "empty": empty, "unknown": unknown, "odd": odd, "broken": broken}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """S3 that answers what the test says."""
+    with serving() as server:
+        client = AwsEndpoint(server.url).client("s3")
+        monkeypatch.setattr(s3_client, "s3_client", lambda settings: client)
+        yield server

@@ -13,10 +13,13 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from aws_client.server import Reply, Server
 from click.testing import Result
+from fakes.videos import corners, encoded
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from retinue_cli.data.export import destination, parquet, write_csv
+from retinue_cli.options import frame_times
 from retinue_history.analysis.exported_rows import DETECTION_COLUMNS
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import snapshot
@@ -319,16 +322,42 @@ def test_captions(cli: Cli, clip: ImageReference, photos: Photos) -> None:
     )
 
 
-def test_tracks_in_cvat(cli: Cli, clip: ImageReference) -> None:
+def cvat_frames(file: str) -> list[tuple[str | None, ...]]:
+    [track] = ET.parse(file).getroot().findall("track")
+    assert track.attrib["label"] == "dog"
+    return [(box.get("frame"), box.get("outside"), box.get("xtl")) for box in track]
+
+
+def test_tracks_in_cvat(cli: Cli, clip: ImageReference, server: Server) -> None:
+    """Twelve frames at uneven times, so that multiplying by the mean rate would miss all."""
+    times_ms = [0, 40, 80, 120, 160, 200, 1_000, 1_010, 1_020, 2_000, 9_000, 9_960]
+    data = encoded([corners()] * len(times_ms), times_ms=times_ms, options={"bf": "3"})
+    server.default = Reply(206, data, {"ETag": '"e"', "Content-Range": f"bytes 0-1/{len(data)}"})
     result = cli("export", "clip.xml")
+    assert "warning" not in result.stderr
+    assert ET.parse("clip.xml").getroot().findtext("meta/task/size") == "12"
+    assert cvat_frames("clip.xml") == [
+        ("6", "0", "0.00"),
+        ("9", "0", "320.00"),
+        ("10", "1", "320.00"),
+    ]
+
+
+def test_estimated_tracks_in_cvat(
+    cli: Cli, clip: ImageReference, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.default = Reply(404, b"<Error><Code>NoSuchKey</Code></Error>")
+    result = cli("export", "clip.xml")
+    assert "warning: frame numbers are estimates from 25 frames a second" in result.stderr
     assert "left out: 2 detections without a box in the picture" in result.stderr
     root = ET.parse("clip.xml").getroot()
     assert root.findtext("meta/task/size") == "250"
     assert root.findtext("meta/task/original_size/width") == "640"
-    [track] = root.findall("track")
-    assert track.attrib["label"] == "dog"
-    frames = [(box.get("frame"), box.get("outside"), box.get("xtl")) for box in track]
-    assert frames == [("25", "0", "0.00"), ("50", "0", "320.00"), ("51", "1", "320.00")]
+    estimated = [("25", "0", "0.00"), ("50", "0", "320.00"), ("51", "1", "320.00")]
+    assert cvat_frames("clip.xml") == estimated
+    monkeypatch.setattr(frame_times, "find_spec", lambda _: None)
+    assert "install retinue-workers[video]" in cli("export", "clip.xml").stderr
+    assert cvat_frames("clip.xml") == estimated
 
 
 def test_videos_in_the_manner_of_coco(cli: Cli, clip: ImageReference, photos: Photos) -> None:

@@ -3,33 +3,23 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from aws_client.server import Reply, Server, serving
+from aws_client.server import Reply, Server
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from click.testing import Result
 from PIL import Image
 from retinue_cli.data.export.sizes import size_of
-from retinue_cli.local import AwsEndpoint
 from retinue_cli.options import s3_client
 from retinue_sdk import ImageReference
 
 Cli = Callable[..., Result]
 Photos = dict[str, ImageReference]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """S3 that answers what the test says."""
-    with serving() as server:
-        client = AwsEndpoint(server.url).client("s3")
-        monkeypatch.setattr(s3_client, "s3_client", lambda settings: client)
-        yield server
 
 
 @pytest.fixture

@@ -313,6 +313,48 @@ def test_a_process_decodes_the_next_video_unless_one_was_damaged(noise: Any) -> 
             assert read_whole(decoder, whole)  # at the same time
 
 
+UNEVEN_MS = (0, 40, 80, 130, 600, 610, 1_000, 1_040, 2_500, 2_540)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [
+        ("mp4", "libx264"),
+        ("mpegts", "libx264"),
+        ("matroska", "libx265"),
+        ("webm", "libvpx"),
+        ("webm", "libvpx-vp9"),
+        ("avi", "mpeg4"),
+    ],
+)
+def test_times_of_frames_without_decoding(
+    noise: Any, decoder: VideoDecoder, container: str, codec: str
+) -> None:
+    options = {
+        "libx264": {"bf": "3", "preset": "medium"},
+        "libvpx": {"auto-alt-ref": "1", "lag-in-frames": "8"},
+    }.get(codec, {})
+    times_ms = None if container == "avi" else UNEVEN_MS
+    data = encoded(noise[:10], times_ms=times_ms, container=container, codec=codec, options=options)
+    assert times_of(decoder, data) == times(data)
+
+
+def test_times_of_frames_of_other_files(decoder: VideoDecoder) -> None:
+    for file in (BIKES, CARPHONE):
+        assert times_of(decoder, file.read_bytes()) == times(file.read_bytes())
+    for data in (b"", PLAYLIST, BIKES.read_bytes()[:200]):
+        with pytest.raises(InvalidImageError):
+            times_of(decoder, data)
+    assert len(times_of(decoder, BIKES.read_bytes())) == 250
+
+
+def times_of(decoder: VideoDecoder, data: bytes) -> list[int]:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return [*decoder.times_ms(file)]
+
+
 def read_whole(decoder: VideoDecoder, data: bytes) -> int | None:
     """Read a video to its end, and return the id of the process that decoded it."""
     with tempfile.TemporaryFile() as file:  # without a name

@@ -148,6 +148,8 @@ def export(
         raise click.ClickException(f"cannot write {out}: {error}") from error
     for complaint in complaints:
         click.echo(complaint, err=True)
+    for warning in written.warnings:
+        click.echo(f"warning: {warning}", err=True)
     if as_json:
         left_out = {reason: number for reason, number in written.left_out.items() if number}
         print_json(asdict(written) | {"file": out, "format": format_, "left_out": left_out})
@@ -194,6 +196,7 @@ def _writer(
     from retinue_cli.data import export as formats
     from retinue_cli.data.export.categories import Categories
     from retinue_cli.data.export.sizes import Sizes, read_from_s3
+    from retinue_cli.options.frame_times import frame_times_ms
 
     match format_:
         case "csv":
@@ -205,7 +208,8 @@ def _writer(
         case "webvtt":
             return formats.write_webvtt
         case "cvat":
-            return formats.write_cvat
+            read_times_ms = functools.partial(frame_times_ms, settings)
+            return functools.partial(formats.write_cvat, read_times_ms=read_times_ms)
     categories = Categories.of(history, earlier)
     if format_ == "coco-video":
         return functools.partial(formats.write_coco_video, categories=categories)

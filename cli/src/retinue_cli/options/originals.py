@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from retinue_sdk import ConfigurationError, ImageLimits, ImageReference
 from retinue_sdk.limits import MAX_BYTES
@@ -15,6 +15,10 @@ from retinue_cli.options.database import is_of_laptop
 
 if TYPE_CHECKING:
     from retinue_workers.intake.s3 import ObjectStore
+
+
+PART_BYTES = 8 * 2**20
+"""How many bytes of a video are copied at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,29 @@ class Originals:
         if self._is_laptop and not _is_endpoint_named():
             return _part(_original(image), image, at, size)
         return self._store_of_s3().read_part(image.reference, at, size)
+
+    def copy_video(self, image: ImageFacts, file: IO[bytes]) -> None:
+        """Copy a video to a file, part by part.
+
+        Raises:
+            ConfigurationError: The video is gone, or is another one now.
+            DetectorError: S3 doesn't return it, or it is larger than ``RETINUE_MAX_VIDEO_BYTES``.
+        """
+        limits = ImageLimits(max_bytes=self._settings.max_video_bytes)
+        digest, total = hashlib.md5(usedforsecurity=False), 1
+        while file.tell() < total:
+            part, total = self.read_part(image, file.tell(), PART_BYTES)
+            limits.check_bytes(total)
+            if not part:
+                break
+            digest.update(part)
+            file.write(part)
+        file.flush()
+        is_md5 = self._is_laptop and image.etag is not None and "-" not in image.etag
+        if is_md5 and digest.hexdigest() != image.etag:
+            raise ConfigurationError(
+                f"the file of {image.reference.key} is not the one that the detectors saw"
+            )
 
     def close(self) -> None:
         """Close the connections to S3."""

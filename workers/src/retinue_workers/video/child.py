@@ -21,20 +21,27 @@ if TYPE_CHECKING:
 def main(max_memory_bytes: int, connection: Connection, parent_id: int) -> None:
     """Send the facts of each video, then its frames until the end. End after an error.
 
+    Without a sampling, send the number of its frames, then their times.
+
     The pipe holds less than a frame, so decoding is one frame ahead of the worker.
     """
     with serving(parent_id, max_memory_bytes):
         # Not at the top: the worker imports this module, and needs no decoder itself.
         try:
-            from retinue_workers.video.decoder import VideoFile
+            from retinue_workers.video.decoder import VideoFile, frame_times_ms
         except (ImportError, OSError) as error:  # it is installed, as the settings require
             raise MemoryError(f"the decoder doesn't fit: {error}") from error
         while True:
             wanted = unpack(connection.recv_bytes())
             with os.fdopen(recv_handle(connection), "rb") as file:
                 try:
-                    sampling = VideoSampling(**wanted["sampling"])
                     limits = ImageLimits(max_px=wanted["max_px"])
+                    if wanted["sampling"] is None:
+                        times_ms = frame_times_ms(file, limits)
+                        connection.send_bytes(pack({"facts": {"frames": len(times_ms)}}))
+                        connection.send_bytes(times_ms.tobytes())
+                        continue
+                    sampling = VideoSampling(**wanted["sampling"])
                     with closing(VideoFile(file, sampling, limits)) as video:
                         _send_video(video, connection)
                 except (MemoryError, EOFError, BrokenPipeError, ConnectionResetError):

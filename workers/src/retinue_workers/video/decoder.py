@@ -2,6 +2,7 @@
 
 import errno
 import os
+from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ Some containers announce the duration of the sound.
 MAX_STILL_FRAMES = 250
 """How many frames are decoded from a key frame on, to find one for a still."""
 
+MAX_TIMES = 10_000_000
+"""Maximum number of frames whose times are read: a day with 115 a second."""
+
 READ_BYTES = 2**18
 """How many bytes are read at a time."""
 
@@ -66,6 +70,9 @@ _STILL = Disposition.attached_pic | Disposition.timed_thumbnails
 
 _UNKNOWN_COLORSPACE = 2
 """FFmpeg's AVCOL_SPC_UNSPECIFIED."""
+
+_VP8_SHOWN = 0x10
+"""The bit of a VP8 frame's first byte that says that the frame is displayed."""
 
 # Only errors of decoding are explained to people; FFmpeg's own messages would be in the log.
 av.logging.set_level(None)
@@ -172,17 +179,15 @@ class VideoFile:
     """
 
     def __init__(self, file: BinaryIO, sampling: VideoSampling, limits: ImageLimits) -> None:
-        fixed = FixedFile(file)
-        if not fixed.size_bytes:
-            raise InvalidImageError("the file is empty (0 bytes)", code="empty_file")
-        head = fixed.read(HEAD_BYTES)
-        fixed.seek(0)
-        demuxer = demuxer_of(head)
+        fixed, head = _fixed(file)
         self._keyframes = sampling.sample == "keyframes"
         self._max_side_px = sampling.max_side_px
         self._limits = limits
-        self._container = self._open(fixed, demuxer)
-        self._stream = self._pictures(self._container)
+        self._container = _open(fixed, demuxer_of(head))
+        self._stream = _pictures(self._container, limits)
+        if self._keyframes:
+            # Not Discard.nonkey, with which FFmpeg gives frames of MP4 files wrong times.
+            self._stream.codec_context.skip_frame = "NONKEY"
         self._is_damaged = fixed.size_bytes < announced_bytes(head)
         self._end_ms = 0
         self._last_pts: int | None = None
@@ -221,7 +226,7 @@ class VideoFile:
         duration_ms = self.facts.duration_ms
         if self._is_damaged or duration_ms is None or self._last_pts is None:
             return self._is_damaged
-        return self._after_start_ms(self._last_pts) + MISSING_MS < duration_ms
+        return _after_start_ms(self._stream, self._last_pts) + MISSING_MS < duration_ms
 
     def close(self) -> None:
         """Release the decoder's memory."""
@@ -272,53 +277,6 @@ class VideoFile:
                         break
         return self._pixels(frame)
 
-    def _open(self, file: FixedFile, container: str) -> "InputContainer":
-        try:
-            return av.open(
-                file,
-                "r",
-                format=container,
-                metadata_errors="replace",
-                buffer_size=READ_BYTES,
-                container_options={"protocol_whitelist": "none", "max_streams": str(MAX_STREAMS)},
-            )
-        except MemoryError:
-            raise
-        except (av.error.FFmpegError, ValueError) as error:
-            raise _corrupt(_reason(error)) from error
-
-    def _pictures(self, container: "InputContainer") -> VideoStream:
-        """Return the stream of moving pictures, with its decoder set up. Ignore the others."""
-        chosen: VideoStream | None = None
-        for stream in container.streams:
-            is_still = stream.disposition & (
-                Disposition.attached_pic | Disposition.timed_thumbnails
-            )
-            if chosen is None and isinstance(stream, VideoStream) and not is_still:
-                chosen = stream
-            else:
-                stream.discard = Discard.all
-        if not container.streams:
-            raise _corrupt("its header isn't complete")
-        if chosen is None:
-            raise InvalidImageError(
-                "the file has no moving pictures, only sound or other data: upload a video",
-                code="no_video_track",
-            )
-        context = chosen.codec_context
-        if context is None:
-            raise InvalidImageError(
-                f"its codec isn't supported: {REMEDY}", code="unsupported_codec"
-            )
-        self._limits.check_pixels(context.width, context.height)
-        context.options = {"max_pixels": str(self._limits.max_px)}
-        context.thread_type = "AUTO"
-        context.thread_count = min(usable_cores(), MAX_THREADS)
-        if self._keyframes:
-            # Not Discard.nonkey, with which FFmpeg gives frames of MP4 files wrong times.
-            context.skip_frame = "NONKEY"
-        return chosen
-
     def _decoded(self) -> Iterator[DecodedFrame]:
         """Yield decoded frames. Skip damaged parts, and end where the file can't be followed."""
         packets = self._container.demux(self._stream)
@@ -352,11 +310,9 @@ class VideoFile:
     def _time_ms(self, frame: DecodedFrame) -> int:
         """Return a frame's time after the first frame, in milliseconds."""
         pts = frame.pts if frame.pts is not None else frame.dts
-        return self._end_ms if pts is None else self._after_start_ms(pts)  # some AVI have no times
-
-    def _after_start_ms(self, pts: int) -> int:
-        base = self._stream.time_base or Fraction(0)
-        return max(0, round((pts - (self._stream.start_time or 0)) * base * 1_000))
+        return (
+            self._end_ms if pts is None else _after_start_ms(self._stream, pts)
+        )  # some AVI have no times
 
     def _duration_ms(self) -> int | None:
         stream = self._stream
@@ -389,6 +345,104 @@ class VideoFile:
         )
         pixels: Any = rgb.to_ndarray()
         return Orientation.of(frame).apply(pixels)
+
+
+def frame_times_ms(file: BinaryIO, limits: ImageLimits) -> "array[int]":
+    """Return the time of each frame in milliseconds after the first, in the order of display.
+
+    Reads the whole file, but decodes nothing. Parts that can't be read have no frames.
+
+    Args:
+        file: The file.
+        limits: The limit on the pixels of a frame.
+
+    Raises:
+        InvalidImageError: It isn't a video, its frames have no times, or it is too long.
+    """
+    fixed, head = _fixed(file)
+    times_ms = array("I")
+    with _open(fixed, demuxer_of(head)) as container:
+        stream = _pictures(container, limits)
+        is_vp8 = stream.codec_context.name == "vp8"
+        try:
+            for packet in container.demux(stream):
+                # The last packet is empty. Edit lists discard frames.
+                if not packet.size or packet.is_discard:
+                    continue
+                if is_vp8 and not bytes(packet)[0] & _VP8_SHOWN:
+                    continue
+                pts = packet.pts if packet.pts is not None else packet.dts
+                if pts is None:
+                    raise _corrupt("its frames have no times")
+                time_ms = _after_start_ms(stream, pts)
+                if time_ms > MAX_DURATION_MS:
+                    raise _too_long(time_ms)
+                if len(times_ms) == MAX_TIMES:
+                    raise _corrupt(f"it has more than {MAX_TIMES:,} frames")
+                times_ms.append(time_ms)
+        except av.error.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
+    if not times_ms:
+        raise _corrupt("it has no frames")
+    return array("I", sorted(times_ms))
+
+
+def _fixed(file: BinaryIO) -> tuple[FixedFile, bytes]:
+    """Return a file at its begin, and the bytes of its head."""
+    fixed = FixedFile(file)
+    if not fixed.size_bytes:
+        raise InvalidImageError("the file is empty (0 bytes)", code="empty_file")
+    head = fixed.read(HEAD_BYTES)
+    fixed.seek(0)
+    return fixed, head
+
+
+def _open(file: FixedFile, container: str) -> "InputContainer":
+    try:
+        return av.open(
+            file,
+            "r",
+            format=container,
+            metadata_errors="replace",
+            buffer_size=READ_BYTES,
+            container_options={"protocol_whitelist": "none", "max_streams": str(MAX_STREAMS)},
+        )
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, ValueError) as error:
+        raise _corrupt(_reason(error)) from error
+
+
+def _pictures(container: "InputContainer", limits: ImageLimits) -> VideoStream:
+    """Return the stream of moving pictures, with its decoder set up. Ignore the others."""
+    chosen: VideoStream | None = None
+    for stream in container.streams:
+        is_still = stream.disposition & _STILL
+        if chosen is None and isinstance(stream, VideoStream) and not is_still:
+            chosen = stream
+        else:
+            stream.discard = Discard.all
+    if not container.streams:
+        raise _corrupt("its header isn't complete")
+    if chosen is None:
+        raise InvalidImageError(
+            "the file has no moving pictures, only sound or other data: upload a video",
+            code="no_video_track",
+        )
+    context = chosen.codec_context
+    if context is None:
+        raise InvalidImageError(f"its codec isn't supported: {REMEDY}", code="unsupported_codec")
+    limits.check_pixels(context.width, context.height)
+    context.options = {"max_pixels": str(limits.max_px)}
+    context.thread_type = "AUTO"
+    context.thread_count = min(usable_cores(), MAX_THREADS)
+    return chosen
+
+
+def _after_start_ms(stream: VideoStream, pts: int) -> int:
+    base = stream.time_base or Fraction(0)
+    return max(0, round((pts - (stream.start_time or 0)) * base * 1_000))
 
 
 def _reason(error: Exception) -> str:

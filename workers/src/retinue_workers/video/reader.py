@@ -1,8 +1,9 @@
 """Read the frames of videos, which other processes decode, from the worker's side."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from threading import Lock
 from typing import IO, Any
@@ -62,8 +63,30 @@ class VideoDecoder:
             RetriableError: No process can be started, or the worker stops.
             InvalidImageError: The video can't be decoded.
         """
+        return self._open(file, sampling.model_dump())
+
+    def times_ms(self, file: IO[bytes]) -> Sequence[int]:
+        """Return the time of each frame in milliseconds after the first, in the order of display.
+
+        Decodes nothing. The time limit is for the whole file.
+
+        Raises:
+            RetriableError: No process can be started.
+            InvalidImageError: The file can't be read as a video.
+        """
+        with closing(self._open(file, None)) as reader:
+            return reader.read_times()
+
+    def close(self) -> None:
+        """Kill all processes. Their readers raise ``RetriableError``."""
+        with self._lock:
+            self._is_closed = True
+        if self._supervisor is not None:
+            self._supervisor.close()
+
+    def _open(self, file: IO[bytes], sampling: JsonMessage | None) -> "VideoReader":
         supervisor = self._started()
-        wanted = {"sampling": sampling.model_dump(), "max_px": self._max_px}
+        wanted = {"sampling": sampling, "max_px": self._max_px}
         with self._lock:
             idle, self._idle = self._idle, None
         if idle is not None:
@@ -73,13 +96,6 @@ class VideoDecoder:
                 if error.code != CRASHED:  # perhaps it ended while it waited
                     raise
         return self._start(supervisor.spawn(), 0, file, wanted)
-
-    def close(self) -> None:
-        """Kill all processes. Their readers raise ``RetriableError``."""
-        with self._lock:
-            self._is_closed = True
-        if self._supervisor is not None:
-            self._supervisor.close()
 
     def _start(
         self, process: ChildProcess, videos: int, file: IO[bytes], wanted: JsonMessage
@@ -162,6 +178,16 @@ class VideoReader:
             data = self._process.receive_frame(height * width * 3)
             pixels = np.frombuffer(data, dtype=np.uint8).reshape(shape)
             return VideoFrame(message["time_ms"], pixels, message["is_after_cut"])
+
+    def read_times(self) -> Sequence[int]:
+        """Return the times of all frames, for a reader that was opened for them."""
+        with self._explaining():
+            times_ms = array("I")
+            times_ms.frombytes(
+                self._process.receive_frame(self.facts["frames"] * times_ms.itemsize)
+            )
+            self._is_complete = True
+            return times_ms
 
     def close(self) -> None:
         """End the process, or keep it for another video."""

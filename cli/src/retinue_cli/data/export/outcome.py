@@ -18,9 +18,11 @@ class Written:
         images: Number of images, if the format has images; ``None`` if it has rows.
         empty: Number of processed images without a detection in the file.
         left_out: Number of omitted items, by kind and reason.
+        warnings: Reasons why the file may not be what was wanted.
     """
 
     detections: int = 0
     images: int | None = None
     empty: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)

@@ -1,13 +1,14 @@
 """Export appearances in videos, with times: WebVTT, JSON like COCO's for videos, and CVAT."""
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
-from retinue_sdk import BoundingBox, ConfigurationError
+from retinue_sdk import BoundingBox, ConfigurationError, DetectorError
 
 from retinue_cli.data.export.boxes import visible_px
 from retinue_cli.data.export.categories import Categories
@@ -87,27 +88,38 @@ def write_coco_video(
 
 
 def write_cvat(
-    snapshot: Snapshot, selection: Selection, file: BinaryIO, advance: Advance
+    snapshot: Snapshot,
+    selection: Selection,
+    file: BinaryIO,
+    advance: Advance,
+    *,
+    read_times_ms: Callable[[SelectedImage], Sequence[int]],
 ) -> Written:
     """Write the tracks of one video in CVAT's XML for videos, version 1.1.
 
     A track is an appearance with a box. Its key frames are the positions of its path, and CVAT
-    interpolates between them. CVAT numbers frames, so times are multiplied by the video's mean
-    frame rate.
+    interpolates between them. CVAT numbers frames, so the times of frames are read from the file.
+    If that is impossible, times are multiplied by the mean frame rate, with a warning.
+
+    Args:
+        snapshot: The history.
+        selection: The selection, with one video.
+        file: The file to write.
+        advance: Called with the number of detections.
+        read_times_ms: Returns the time of each frame of a video, in order.
 
     Raises:
-        ConfigurationError: No video is selected, or several are, or its frame rate is unknown.
+        ConfigurationError: No video is selected, or several are, or neither the times of its
+            frames nor its frame rate are known.
         HistoryUnavailableError: The database no longer answers.
         OSError: The file can't be written.
     """
     written = Written()
     video = _only_video(snapshot, selection, written, "CVAT")
-    if video.size_px is None or video.frame_rate is None or video.duration_ms is None:
-        raise ConfigurationError(
-            f"{video.reference.uri}: size, duration and frame rate must be known to number frames"
-        )
+    if video.size_px is None:
+        raise ConfigurationError(f"{video.reference.uri}: its size must be known to place boxes")
+    frames, frame_at = _frame_numbers(video, read_times_ms, written)
     width, height = video.size_px
-    frames = max(1, round(video.duration_ms * video.frame_rate / 1_000))
     file.write(
         f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
         f"<meta><task><name>{escape(_one_line(video.reference.key))}</name><size>{frames}</size>"
@@ -120,10 +132,7 @@ def write_cvat(
         if not positions:
             written.left_out["detection without a box in the picture"] += 1
             continue
-        by_frame = {
-            min(frames - 1, round(time_ms * video.frame_rate / 1_000)): box
-            for time_ms, box in positions
-        }
+        by_frame = {min(frames - 1, frame_at(time_ms)): box for time_ms, box in positions}
         last = max(by_frame)
         label = quoteattr(_one_line(one.label))
         boxes = [_cvat_box(frame, box, outside=False) for frame, box in sorted(by_frame.items())]
@@ -137,6 +146,43 @@ def write_cvat(
     file.write(b"</annotations>\n")
     written.images = 1
     return written
+
+
+def _frame_numbers(
+    video: SelectedImage,
+    read_times_ms: Callable[[SelectedImage], Sequence[int]],
+    written: Written,
+) -> tuple[int, Callable[[int], int]]:
+    """Return the number of frames, and the function from a time to the nearest frame's number.
+
+    Raises:
+        ConfigurationError: Neither the times of the frames nor the frame rate are known.
+    """
+    try:
+        times_ms = read_times_ms(video)
+    except (ConfigurationError, DetectorError, OSError) as error:
+        rate, duration_ms = video.frame_rate, video.duration_ms
+        if rate is None or duration_ms is None:
+            raise ConfigurationError(
+                f"frames can't be numbered: the frame rate of {video.reference.uri} isn't known, "
+                f"and the file can't be read: {error}"
+            ) from error
+        written.warnings.append(
+            f"frame numbers are estimates from {rate:.6g} frames a second, and wrong if the rate "
+            f"varies, because the times of frames can't be read: {error}"
+        )
+        count = max(1, round(duration_ms * rate / 1_000))
+        return count, lambda time_ms: round(time_ms * rate / 1_000)
+
+    def nearest(time_ms: int) -> int:
+        after = bisect_left(times_ms, time_ms)
+        if after == len(times_ms):
+            return after - 1
+        if after and time_ms - times_ms[after - 1] < times_ms[after] - time_ms:
+            return after - 1
+        return after
+
+    return len(times_ms), nearest
 
 
 def _videos(snapshot: Snapshot, selection: Selection, written: Written) -> Iterator[SelectedImage]:
