@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from retinue_sdk import ConfigurationError
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.errors import NotANumberError
@@ -54,17 +53,9 @@ def fused(
         preprocessing: How canvases are normalised.
         reader: Decodes the outputs.
         shapes: The outputs' shapes.
-
-    Raises:
-        ConfigurationError: The package onnx is missing.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ConfigurationError(
-            "option fused: this needs the package onnx; install retinue-onnx[gpu], or set the "
-            "option to false"
-        ) from error
+    import onnx
+
     network = onnx.load_model_from_string(model)
     opset = next(one.version for one in network.opset_import if one.domain in ("", "ai.onnx"))
     before, after = Graph(), Graph("after/")

@@ -1,7 +1,4 @@
-"""The bundled NanoDet in two parts: a body that stays as it is, and heads that are trained.
-
-Needs the package ``onnx``: the extra ``retinue-onnx[train]``.
-"""
+"""The bundled NanoDet in two parts: a body that stays as it is, and heads that are trained."""
 
 import hashlib
 from collections.abc import Sequence
