@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 from retinue_cli.app import retinue
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
+from retinue_onnx.training.probe import LinearProbe
+from retinue_sdk.training import Trained
 from training.conftest import SIDE, tile
 
 TEXTURES = ("brick", "grass", "gravel")
@@ -87,6 +90,20 @@ def test_the_commands_of_the_page_work(run: Run, photos: Path) -> None:
     Path("pool.env").write_text(f"MODEL=/srv/{folder}/model.onnx\n", "utf-8")
     run(*promote, "--force", "a test")
     assert Path("pool.env").read_text("utf-8") == "MODEL=/srv/models/ground/2/model.onnx\n"
+
+
+def test_ctrl_c_before_there_is_a_model(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(LinearProbe):
+        def train(self, *args: Any, **kwargs: Any) -> Trained:
+            signal.raise_signal(signal.SIGINT)
+            return super().train(*args, **kwargs)
+
+    monkeypatch.setattr(OnnxLabelDetector, "trainer", Interrupted)
+    ended = run("models", "train", "ground", "--on", "local", "--from", photos, exit_code=130)
+    assert "stopped before there was a model; run the same command to continue" in ended.stdout
+    assert not Path("models/ground/1").exists()
 
 
 def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:

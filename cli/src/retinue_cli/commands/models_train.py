@@ -177,10 +177,7 @@ def train(
             seed=seed,
             dry_run=dry_run,
         )
-        try:
-            card = train_locally(request, say_beside(as_json=as_json), as_json=as_json)
-        except TrainingError as error:
-            raise click.ClickException(str(error)) from error
+        card = train_locally(request, say_beside(as_json=as_json), as_json=as_json)
         if as_json:
             print_json(card)
         return

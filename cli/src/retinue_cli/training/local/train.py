@@ -19,7 +19,6 @@ from retinue_sdk.training import (
 
 from retinue_cli.data.ground_truth import Problems
 from retinue_cli.training.data import TrainingImage
-from retinue_cli.training.errors import TrainingError
 from retinue_cli.training.local import card, check
 from retinue_cli.training.local.check import Read
 from retinue_cli.training.local.versions import Version, Versions
@@ -111,7 +110,7 @@ def train(
 
     Raises:
         ConfigurationError: The data or an option can't work.
-        TrainingError: It was stopped before there was a model.
+        KeyboardInterrupt: It was stopped before there was a model.
     """
     facts = card.data_facts(data.split)
     settings = {
@@ -141,9 +140,8 @@ def train(
                 data.split, options, cache=versions.cache, progress=progress, stop=stop
             )
         except TrainingStoppedError as error:
-            raise TrainingError(
-                "stopped before there was a model; run the same command to continue"
-            ) from error
+            say("stopped before there was a model; run the same command to continue")
+            raise KeyboardInterrupt from error
     about = {
         "kind": kind,
         "identity": identity,
