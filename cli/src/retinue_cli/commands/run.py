@@ -46,9 +46,9 @@ def run(
     """Run detectors on your photographs and videos, on this machine, without a cloud account.
 
     IMAGES are files, and folders, which are searched recursively. The default is five photographs
-    that come with Retinue. They pass through the same queue, worker and database as in AWS, all
-    started here and stopped at the end. An image that a detector has already processed isn't
-    processed again, unless you pass --again.
+    that come with Retinue. The same worker as in AWS processes them, with an emulated queue and a
+    local database, all started here and stopped at the end. An image that a detector has already
+    processed isn't processed again, unless you pass --again.
 
     By default, detectors that take pixels look at one frame a second of each video; RETINUE_VIDEO
     changes that.
