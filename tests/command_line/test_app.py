@@ -148,8 +148,8 @@ def test_a_format_follows_from_a_files_name(
     assert (tmp_path / "e.parquet").read_bytes().startswith(b"PAR1")
     cli("export", "e.json")
     assert "annotations" in json.loads((tmp_path / "e.json").read_text())
-    assert "give --format" in cli("export", "e.txt", exit_code=2).stderr
-    assert "give --format" in cli("export", "-", exit_code=2).stderr
+    assert "set --format" in cli("export", "e.txt", exit_code=2).stderr
+    assert "set --format" in cli("export", "-", exit_code=2).stderr
 
 
 def test_json_is_one_value_on_standard_output(

@@ -78,7 +78,8 @@ def compare(
     recorded. For example:
 
     \b
-    retinue models compare logos/1 logos/2 --ground-truth test.json --page compare.html
+    retinue models compare logos/1 logos/2 --ground-truth test.json \\
+        --page compare.html
     retinue models compare logos rekognition-labels --ground-truth test.json
     """  # noqa: D301 - click reads a backspace, not a backslash
     try:
