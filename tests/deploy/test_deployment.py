@@ -97,7 +97,7 @@ def test_a_tag_that_does_not_exist_ends_it_early() -> None:
     cloud = Cloud()
     run(cloud, "old")
     cloud.calls.clear()
-    with pytest.raises(DeployError, match=r"no image 1\.0 .*it has old\. Set IMAGE_TAG"):
+    with pytest.raises(DeployError, match=r"no container image 1\.0 .*it has old\. Set IMAGE_TAG"):
         run(cloud, wanted="1.0")
     assert "plan" not in cloud.calls
 

@@ -62,7 +62,7 @@ def check(
     Args:
         file: The environment's tfvars file.
         region: The operator's region, if given.
-        builds: Whether the command may build an image.
+        builds: Whether the command may build a container image.
         open_account: Signs in.
         terraform_version: Returns Terraform's version.
         builder: Finds a container builder.
@@ -83,7 +83,7 @@ def check(
         if findings.builder is None:
             findings.problems.append(
                 "no container builder: start Docker, install Podman or Buildah, or give IMAGE_TAG= "
-                "of an image that is in the registry"
+                "of a container image that is in the registry"
             )
     if (named := tfvars(file, "environment")) != file.stem:
         findings.problems.append(

@@ -147,14 +147,16 @@ def retinue_deploy() -> None:
 
 @retinue_deploy.command("deploy")
 @_common
-@click.option("--image-tag", help="An image in the registry, instead of building; rolls back.")
+@click.option(
+    "--image-tag", help="A container image in the registry, instead of building; rolls back."
+)
 @click.option(
     "--allow-delete", is_flag=True, help="Allow to destroy or replace queues, logs and services."
 )
 def deploy_command(
     name: str, region: str | None, image_tag: str | None, *, allow_delete: bool
 ) -> None:
-    """Deploy this checkout, or an earlier image. Safe to repeat after a failure."""
+    """Deploy this checkout, or an earlier container image. Safe to repeat after a failure."""
     session = open_session("deploy", name, region, builds=image_tag is None)
     deployed = _logged(
         session,
@@ -172,9 +174,12 @@ def deploy_command(
 
 @retinue_deploy.command("plan")
 @_common
-@click.option("--image-tag", help="An image in the registry, instead of building.")
+@click.option("--image-tag", help="A container image in the registry, instead of building.")
 def plan_command(name: str, region: str | None, image_tag: str | None) -> None:
-    """Show what a deployment would change in AWS. Builds and pushes the image if necessary."""
+    """Show what a deployment would change in AWS.
+
+    Builds and pushes the container image if necessary.
+    """
     session = open_session("plan", name, region, builds=image_tag is None)
 
     def plan() -> None:
@@ -191,9 +196,9 @@ def plan_command(name: str, region: str | None, image_tag: str | None) -> None:
 @retinue_deploy.command("image")
 @_common
 def image_command(name: str, region: str | None) -> None:
-    """Build and push this checkout's image.
+    """Build and push this checkout's container image.
 
-    Skips an image that the registry has.
+    Skips what the registry already has.
     """
     session = open_session("image", name, region, builds=True)
 
@@ -311,7 +316,7 @@ def destroy_command(name: str, region: str | None, confirm: str | None) -> None:
 
 @retinue_deploy.command("base")
 def base_command() -> None:
-    """Pin the image's base to the registry's current digest."""
+    """Pin the container image's base to the registry's current digest."""
     dockerfile = Path.cwd() / "infra/image/Dockerfile"
     before, after = pin_base(dockerfile, newest_base)
     click.echo("the base is up to date" if before == after else f"{before}\n→ {after}")
@@ -321,7 +326,7 @@ def base_command() -> None:
 def certificates_command() -> None:
     """Install AWS's copy of RDS's certificate authorities.
 
-    Compares it with the image's first.
+    Compares it with the container image's first.
     """
     new, gone = certificates.renew(Path.cwd() / certificates.BUNDLE, certificates.aws_bundle)
     if not new and not gone:

@@ -55,10 +55,10 @@ def deploy(
     *,
     allow_delete: bool = False,
 ) -> Deployed:
-    """Deploy this checkout, or an image that was deployed before.
+    """Deploy this checkout, or a container image that was deployed before.
 
-    The database is migrated before any service gets the new image. So a migration that fails leaves
-    the services as they were, and a worker never meets a schema older than itself.
+    The database is migrated before any service gets the new container image. So a migration that
+    fails leaves the services as they were, and a worker never meets a schema older than itself.
 
     Args:
         world: The interfaces.
@@ -86,7 +86,7 @@ def deploy(
         _refuse_loss(first, allow_delete=allow_delete)
     told.say(f"  {_summary(first)}")
 
-    with told.step("keep the image"):
+    with told.step("keep the container image"):
         world.images.keep(tag, world.stack.name, cuda=world.stack.needs_cuda())
     with told.step("database, network and the migrations' task"):
         world.stack.plan(tag, migrations_only=True)
@@ -98,8 +98,8 @@ def deploy(
         except TaskFailedError as error:
             raise TaskFailedError(
                 f"{error}\nThe services keep the previous version; nothing else was changed. "
-                "Fix the migration (or, if the database is newer than this image, deploy a "
-                "newer one) and run `make deploy` again."
+                "Fix the migration (or, if the database is newer than this container image, "
+                "deploy a newer one) and run `make deploy` again."
             ) from error
     told.say(f"  {said.strip().splitlines()[-1] if said.strip() else 'done'}")
 
@@ -131,19 +131,19 @@ def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted:
         if missing:
             newest = ", ".join(world.images.newest()) or "none at all"
             raise DeployError(
-                f"the registry has no image {wanted} ({' and '.join(missing)}); it has "
+                f"the registry has no container image {wanted} ({' and '.join(missing)}); it has "
                 f"{newest}. Set IMAGE_TAG to one of those, or omit it to build this checkout."
             )
-        told.say(f"✓ image {wanted}, from the registry")
+        told.say(f"✓ container image {wanted}, from the registry")
         return wanted
     tag = make_tag()
     missing = world.images.missing(tag, cuda=cuda)
     if not missing:
-        told.say(f"✓ image {tag} is in the registry already")
+        told.say(f"✓ container image {tag} is in the registry already")
     for variant in missing:
-        with told.step(f"image {tag}, {variant}: build"):
+        with told.step(f"container image {tag}, {variant}: build"):
             world.images.build(tag, variant)
-        with told.step(f"image {tag}, {variant}: push"):
+        with told.step(f"container image {tag}, {variant}: push"):
             world.images.push(tag, variant)
     return tag
 

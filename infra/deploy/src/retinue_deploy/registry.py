@@ -96,8 +96,8 @@ class Registry:
     def _with_builder(self) -> Builder:
         if self._builder is None:
             raise DeployError(
-                "the image must be built, and there is no Docker engine, Podman or Buildah "
-                "here: install one, or set IMAGE_TAG= to an image that is in the registry"
+                "the container image must be built, and there is no Docker engine, Podman or "
+                "Buildah here: install one, or set IMAGE_TAG= to one that is in the registry"
             )
         return self._builder
 
