@@ -466,6 +466,8 @@ def test_videos_become_rows_with_times_and_pictures(retinue: CommandLine, tmp_pa
     assert {float(picture.stem) * 1_000 for picture in pictures.iterdir()} == {
         float(row["best_ms"]) for row in rows
     }
+    exported = retinue("export", "--format", "cvat", "bikes.xml")
+    assert "warning" not in exported.stderr  # the frames' times are those of the file
     both = "onnx-objects,rekognition-video-labels"  # and the second one in jobs
     shown = retinue("run", str(folder), "--detectors", both).stdout
     assert "2 new runs; 2 were already in the history." in shown
