@@ -217,7 +217,7 @@ def contenders_table(samples: Mapping[str, Mapping[str, Sequence[float]]]) -> st
 
 def figures_table(figures: Sequence[Mapping[str, Any]]) -> str:
     """Return the figures as docs/performance.md shows them."""
-    lines = ["| figure | at least | goal | median | rounds |", "|---|---|---|---|---|"]
+    lines = ["| figure | required | goal | median | rounds |", "|---|---|---|---|---|"]
     for one in figures:
         bounds = " | ".join(
             "" if one[bound] is None else f"{one['sign']} {one[bound]:g}"

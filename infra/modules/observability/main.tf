@@ -65,7 +65,7 @@ locals {
 
   database_alarms = {
     storage = {
-      description = "Less than ${local.alarm_free_storage_gb} GB are free, although storage grows by itself: is it at its maximum?"
+      description = "Less than ${local.alarm_free_storage_gb} GB is free, although storage grows by itself: is it at its maximum?"
       metric      = "FreeStorageSpace"
       comparison  = "LessThanThreshold"
       threshold   = local.alarm_free_storage_gb * 1024 * 1024 * 1024
@@ -77,7 +77,7 @@ locals {
       threshold   = 80
     }
     memory = {
-      description = "Less than 128 MB of memory are free: too many connections, or too small an instance."
+      description = "Less than 128 MB of memory is free: too many connections, or too small an instance."
       metric      = "FreeableMemory"
       comparison  = "LessThanThreshold"
       threshold   = 128 * 1024 * 1024
