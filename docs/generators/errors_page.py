@@ -41,7 +41,7 @@ codes `empty_file`, `too_many_bytes` and `too_many_pixels` above apply, too, and
 
 {not_a_video}
 A video that ends early or is damaged in places isn't a failure if any picture can be decoded. The
-run has `truncated` set.
+run has `truncated` set, which `retinue run` and `retinue show` report.
 
 ## The object in S3
 
