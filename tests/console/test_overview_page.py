@@ -30,4 +30,4 @@ def test_queues_say_what_is_left_and_what_one_did(client: Client) -> None:
     assert saved.status_code == 200, saved.text
     [queue] = client.get("/index.json").json()["queues"]
     assert queue == {"name": "overview", "left": 2, "mine": 1}
-    assert "2 left, 1 by you" in client.get("/").text
+    assert "2 left, 1 reviewed by you" in client.get("/").text

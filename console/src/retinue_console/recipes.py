@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md, of which the package has a copy."""
+"""The recipes of docs/recipes.md, read from the package's copy."""
 
 import re
 from collections.abc import Iterator

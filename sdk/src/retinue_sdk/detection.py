@@ -39,8 +39,8 @@ class Detection:
             SQL as ``attributes``.
         start_ms: In a video, when it appears, in milliseconds from the first frame; 0 to
             2,147,483,647. ``None`` in an image.
-        end_ms: When it disappears, at least ``start_ms``: equal to it for a single moment. Set with
-            ``start_ms``.
+        end_ms: When it is last seen, at least ``start_ms``: equal to it for a single moment. Set
+            with ``start_ms``.
         track: The number of the object that appears, 0 or more: a hint that appearances with the
             same number in one answer show the same object. ``None`` if it isn't reported.
 

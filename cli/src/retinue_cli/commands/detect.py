@@ -92,7 +92,7 @@ def photograph_files(given: Sequence[Path]) -> list[tuple[str, Path]]:
 
 
 def _photographs(path: Path) -> list[tuple[str, Path]]:
-    """Return a photograph, or those of a folder, with their names below it."""
+    """Return the name and path of a photograph, or of each in a folder."""
     if not path.is_dir():
         return [(path.name, path)]
     try:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     default="ground-truth",
     show_default=True,
     metavar="FILE|RUNS",
-    help="A COCO file, a manifest, the name of a truth, or runs in the form of DETECTOR.",
+    help="A COCO file, a manifest, the name of a ground truth, or runs in the form of DETECTOR.",
 )
 @click.option(
     "--audit",

@@ -60,11 +60,11 @@ def forget(
 ) -> None:
     """Remove an image, all images under a prefix, a person, or a reviewer's login from the history.
 
-    Removes detections, runs with their raw responses, images, removals and derived data. The
-    result is verified and recorded without names. Uploads until now are never recorded again, by
-    workers, replays or backfills. Later uploads are. Repeat the command after an interruption. On a
-    laptop, it also removes their pictures and log lines. Objects in S3, backups and other logs
-    stay: see docs/keeping.md.
+    Removes detections, runs with their raw responses, images, records of deleted images, and
+    derived data. The result is verified and recorded without names. Images uploaded before now are
+    never recorded again, not even by a replay or backfill. Images uploaded later are. Repeat the
+    command after an interruption. With the history under .retinue, it also removes the images'
+    pictures and log lines. Objects in S3, backups and other logs stay: see docs/keeping.md.
     """
     if sum(each is not None for each in (image, prefix, person, reviewer)) != 1:
         raise click.UsageError("pass exactly one of --image, --prefix, --person and --reviewer")

@@ -51,14 +51,14 @@ ONLY_CUSTOM_LABELS = (
 @click.option(
     "--corrections",
     metavar="RUNS",
-    help="Truth or runs of the history that replace the annotations of --from where both exist "
-    "for an image, such as ground-truth.",
+    help="Ground truth of the history, such as ground-truth, or runs. They replace the annotations "
+    "of --from for the same images.",
 )
 @click.option(
     "--bulk/--no-bulk",
     default=True,
     show_default=True,
-    help="Include truths from decisions about many images.",
+    help="Include decisions about many images at a time.",
 )
 @click.option(
     "--test",
@@ -87,7 +87,7 @@ ONLY_CUSTOM_LABELS = (
 )
 @click.option("--crops", is_flag=True, help="Local: learn the labels of what is inside the boxes.")
 @click.option(
-    "--strict", is_flag=True, help="Local: refuse data with problems; don't leave it out."
+    "--strict", is_flag=True, help="Local: refuse to train if there is any problem of the data."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Local: seed of the training.")
 @click.option(
@@ -98,7 +98,9 @@ ONLY_CUSTOM_LABELS = (
     help="Local: folder of all models. A version is in NAME/NUMBER.",
 )
 @click.option("--version", help="The version's name.  [default: the time, such as 20260131-1200]")
-@click.option("--replace-datasets", is_flag=True, help="Delete datasets of other images.")
+@click.option(
+    "--replace-datasets", is_flag=True, help="Delete the project's datasets of other images."
+)
 @click.option(
     "--region", metavar="REGION", help="AWS region.  [default: from the AWS configuration]"
 )
@@ -141,8 +143,8 @@ def train(
     """Train a version of the model NAME, and show its accuracy.
 
     With --on local, the model is trained on this machine from a bundled network, and written to
-    --models with a card. Ctrl-C ends the training and keeps the best model so far. After a crash,
-    run the command again to continue.
+    --models with a model card. Ctrl-C ends the training and keeps the best model so far. After a
+    crash, run the command again to continue.
 
     With --on custom-labels, NAME is a project of Amazon Rekognition Custom Labels. Nothing is
     created or billed before all data is valid and you have confirmed. Ctrl-C ends the command, not

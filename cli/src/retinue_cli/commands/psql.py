@@ -17,7 +17,7 @@ from retinue_cli.options.database import is_of_laptop, reader_url
 
 
 @click.command(
-    short_help="Open the history in psql, or for another program.",
+    short_help="Open the history in psql, or print its URL for another program.",
     context_settings={"ignore_unknown_options": True},
 )
 @click.option(

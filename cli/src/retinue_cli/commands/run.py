@@ -22,7 +22,12 @@ from retinue_cli.options.plugins_dir import given, plugins_dir_option
     is_flag=True,
     help="Process images again that were processed before.",
 )
-@click.option("--all", "everything", is_flag=True, help="List every image and file, however many.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="List every image and every failed file, however many.",
+)
 @json_flag
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each detection.")
 @click.option(
@@ -54,7 +59,7 @@ def run(
     changes that.
 
     For more than twenty images, detections are counted by label; --all lists them. With --json or
-    --csv, all other output goes to standard error. The exit code is 1 if a file has no outcome.
+    --csv, all other output goes to standard error. The exit code is 1 if a file has no result.
 
     On a terminal, the web console starts with the run, on the first free port from 8600 on, and
     stays after the summary until Ctrl-C. With --console, it starts without a terminal, too, and

@@ -24,7 +24,7 @@ class Finding:
         attributes: Other values of the detector.
         box: The box; ``None`` for the whole image.
         start_ms: In a video, when it appears, in milliseconds; ``None`` in an image.
-        end_ms: When it disappears.
+        end_ms: When it is last seen.
         track: The number of the object, if it was followed.
     """
 

@@ -126,7 +126,7 @@ def _annotated(image: AnnotatedImage, home: str | Path | None) -> TrainingImage:
 
 
 def from_truth(truth: "Truth") -> list[TrainingImage]:
-    """Return the images of a truth of the history, or of a detector's runs."""
+    """Return images of the history, with a ground truth or with a detector's findings."""
     images = []
     for image_id, one in truth.images.items():
         place = S3Uri.parse(one.name)

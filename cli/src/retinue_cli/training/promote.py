@@ -196,7 +196,7 @@ def _units(units: int) -> str:
 
 
 def _start(service: CustomLabels, arn: str, units: int) -> None:
-    """Start a version. A start without an answer may have succeeded, and then counts."""
+    """Start a version. After an error, fail only if it isn't starting or running."""
     try:
         service.start(arn, units)
     except TrainingError:

@@ -61,10 +61,10 @@ def read_source(
 
 
 def from_history(runs: str) -> list[TrainingImage]:
-    """Return the images of a truth of the history, or of a detector's runs.
+    """Return images of the history, with a ground truth or with a detector's findings.
 
     Raises:
-        ConfigurationError: There are none.
+        ConfigurationError: ``runs`` is invalid, or has no images.
     """
     from retinue_history.analysis.comparison import Side
     from retinue_history.analysis.selection import Selection

@@ -96,7 +96,7 @@ class DetectionRecord(NamedTuple):
         box: Its place, if reported; width and height are at least 0, all are finite.
         attributes: Other values of the detector, as a JSON object.
         start_ms: In a video, when it appears, in milliseconds from the first frame; at least 0.
-        end_ms: When it disappears, at least ``start_ms``; set exactly when ``start_ms`` is.
+        end_ms: When it is last seen, at least ``start_ms``; set exactly when ``start_ms`` is.
         track: The number of the object, at least 0; set only with a time.
     """
 

@@ -94,9 +94,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Stop receiving, because the detector works for no image.
+    """Stop receiving messages, because the detector fails for every image.
 
-    Call it again after ``after_seconds``.
+    Call the detector again after ``after_seconds``.
     """
 
     after_seconds: float

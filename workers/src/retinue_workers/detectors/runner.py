@@ -397,7 +397,7 @@ class DetectorRunner:
             self._start_calls()
 
     def _postpone(self, batch: Sequence[QueuedTask]) -> None:
-        """Keep a batch that exceeds the budget. The budget has closed the gate."""
+        """Requeue a batch that exceeds the budget in front. The receive gate is closed already."""
         if self._is_stopping:
             for entry in batch:
                 self._drop(entry)

@@ -156,9 +156,9 @@ class Prefetch:
 class Hold:
     """A task's hold on an image. Tasks that hold the same image share its content.
 
-    ``with`` reserves the image: if another task loads it, it stays loaded. ``async with`` loads the
-    image and releases the reservation at the end, so that a task that waits for its next attempt
-    holds no bytes.
+    ``with`` reserves the image: if another task loads it, it stays loaded. ``async with`` also
+    loads it. Both release the reservation when the block ends, so a task that waits for its next
+    attempt holds no bytes.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class SelectedDetection:
         box: The box in ratios of the displayed image, if any.
         attributes: Other attributes.
         start_ms: In a video, when it appears, in milliseconds.
-        end_ms: When it disappears.
+        end_ms: When it is last seen.
         track: The number of the object, if it was followed.
     """
 

@@ -252,7 +252,7 @@ def _leave_rare_labels(seen: Sequence[Seen], problems: Problems) -> None:
 
 
 def _leave_lonely_labels(parts: Parts, problems: Problems) -> None:
-    """Leave out labels that a part lacks."""
+    """Leave out labels that one of the parts lacks, and images that have no other label."""
     labels = {
         name: {label for one in part for label in one.labels} for name, part in parts.named.items()
     }

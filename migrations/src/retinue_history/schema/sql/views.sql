@@ -657,7 +657,7 @@ BEGIN
             ('skipped_runs', 'How many images a route kept from the detector'),
             ('start_ms', 'In a video, when it appears, in milliseconds from the first frame; null in '
                 'an image'),
-            ('end_ms', 'In a video, when it disappears; equal to start_ms for a single moment'),
+            ('end_ms', 'In a video, when it is last seen; equal to start_ms for a single moment'),
             ('track', 'In a video, the number of the object: a hint that appearances of one run with '
                 'the same number show the same object; null if the detector reports none'),
             ('video_ms', 'The video''s duration in milliseconds; null if not known'),

@@ -402,7 +402,7 @@ detections = Table(
     Column(
         "end_ms",
         Integer,
-        comment="In a video, when it disappears; equal to start_ms for a single moment",
+        comment="In a video, when it is last seen; equal to start_ms for a single moment",
     ),
     Column(
         "track",
