@@ -135,6 +135,13 @@ def test_what_fails_is_undone(cli: Cli, endpoint: Endpoint, pool: tuple[str, str
     assert Path("restored").exists()
     assert statuses(endpoint, old, new) == ["RUNNING", "STOPPED"]
 
+    # Ctrl-C during the deployment.
+    said = promote(
+        cli, new, apply="rm restored 2>/dev/null && kill -INT $PPID || true", exit_code=130
+    )
+    assert "interrupted\nThe pool uses v1 again" in said
+    assert statuses(endpoint, old, new) == ["RUNNING", "STOPPED"]
+
     endpoint.operations.versions.failing_starts.append("no capacity")
     said = promote(cli, new, exit_code=1)
     assert "v2 does not run: FAILED: no capacity" in said

@@ -145,7 +145,8 @@ def promote(
         with _leases() as held:
             switch(service, blue, green, pool, held, say, units=units, reason=reason)
     except TrainingError as error:
-        raise click.ClickException(str(error)) from error
+        interrupted = isinstance(error.__cause__, KeyboardInterrupt)
+        raise (_Interrupted if interrupted else click.ClickException)(str(error)) from error
     say(f"the pool uses {green.name}; {blue.name} is stopped")
     if as_json:
         print_json({"config": str(config), "before": blue.arn, "after": green.arn, "units": units})
@@ -175,6 +176,12 @@ def _promote_local(
         raise click.ClickException(f"{error}\n{pool.file} was restored") from error
     say(f"{pool.file}: {switch.before} → {switch.after}")
     return {"config": str(pool.file), "before": switch.before, "after": switch.after}
+
+
+class _Interrupted(click.ClickException):
+    """Ctrl-C ended the command. The message has the state."""
+
+    exit_code = 130  # as shells report a program that Ctrl-C ended
 
 
 @contextmanager
