@@ -39,7 +39,7 @@ variable "repository_name" {
 }
 
 variable "image_tag" {
-  description = "Tag of the image to deploy. An earlier tag rolls back."
+  description = "Tag of the container image to deploy. An earlier tag rolls back."
   type        = string
   default     = null
 
@@ -50,7 +50,7 @@ variable "image_tag" {
 }
 
 variable "image_uri" {
-  description = "Image to deploy from another registry, with tag or digest, instead of image_tag. Pools with a GPU run it too."
+  description = "Container image to deploy from another registry, with tag or digest, instead of image_tag. Pools with a GPU run it too."
   type        = string
   default     = null
 }

@@ -73,7 +73,7 @@ variable "stop_timeout_seconds" {
 }
 
 variable "disk_gb" {
-  description = "Size of the root disk, in GB: the CUDA image takes some 10."
+  description = "Size of the root disk, in GB: the CUDA container image takes some 10."
   type        = number
   default     = 60
 

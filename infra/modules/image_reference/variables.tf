@@ -9,7 +9,7 @@ variable "repository_name" {
 }
 
 variable "tag" {
-  description = "Tag of the image; its CUDA variant has the same with -cuda. Not needed with uri."
+  description = "Tag of the container image; its CUDA variant has the same with -cuda. Not needed with uri."
   type        = string
   default     = null
 

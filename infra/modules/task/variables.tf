@@ -67,7 +67,7 @@ variable "purpose" {
 }
 
 variable "command" {
-  description = "Arguments of the program `retinue`, which is the image's entry point."
+  description = "Arguments of the program `retinue`, which is the container image's entry point."
   type        = list(string)
 
   validation {
