@@ -443,7 +443,12 @@ DETECTOR_KINDS = (Detector, AsyncDetector, JobDetector)
 
 
 def preparation_of(detector: object) -> Callable[[Image], object] | None:
-    """Return a detector's ``prepare``; ``None`` if its class defines none."""
+    """Return a detector's ``prepare``; ``None`` if its class defines none.
+
+    Other kinds of detectors have no such hook: a method of this name is their own.
+    """
+    if isinstance(detector, (AsyncDetector, JobDetector)):
+        return None
     prepare: Callable[[Image], object] | None = getattr(detector, "prepare", None)
     return None if getattr(prepare, "__func__", None) is Detector.prepare else prepare
 
