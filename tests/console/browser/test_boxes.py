@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from console.conftest import NOON, Add
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
 
 BOX = (0.25, 0.2, 0.5, 0.4)
@@ -102,9 +102,25 @@ def test_boxes_lie_on_what_they_mark(page: Page, address: str, images: list[Any]
     page.set_viewport_size({"width": 1_280, "height": 1_600})
     page.goto(f"{address}/images?detector=boxes", wait_until="networkidle")
     check(page, len(images))
-    for number in range(0, len(images), 2):
+    for number in (*range(0, len(images), 2), 1, 3, 5):
         page.goto(f"{address}/images/{images[number]}", wait_until="networkidle")
         check(page, 1)
+
+
+def test_a_picture_takes_its_space_before_it_is_loaded(
+    page: Page, address: str, images: list[Any]
+) -> None:
+    held: list[Route] = []
+    page.route("**/pictures/*/view", lambda route: held.append(route))
+    with page.expect_request("**/pictures/*/view"):
+        page.goto(f"{address}/images/{images[1]}", wait_until="domcontentloaded")
+    picture = page.locator(".stage .picture")
+    before = picture.bounding_box()
+    held[0].continue_()
+    page.locator(".stage img").evaluate("img => img.decode()")
+    assert before is not None
+    assert before["height"] > 100
+    assert picture.bounding_box() == before
 
 
 def test_the_list_and_the_boxes_are_linked(page: Page, address: str, images: list[Any]) -> None:
