@@ -37,7 +37,7 @@ class Reading:
         text: The characters.
         confidence: Their mean probability, 0 to 1.
         start: Its start, as a ratio of the line's length.
-        end: Its end, likewise.
+        end: Its end, as the same ratio.
     """
 
     text: str
