@@ -36,10 +36,10 @@ from fakes.history import MemoryHistory
 from onnx import helper
 from retinue_onnx.accelerator import Accelerator, Buffers
 from retinue_onnx.detector import Placed
+from retinue_onnx.execution import CPU, DEFAULT_PROVIDERS, ON_CPU
 from retinue_onnx.fused import CANVASES, ROWS, SUMS
 from retinue_onnx.graph import Graph
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
-from retinue_onnx.parallelism import CPU
 from retinue_onnx.session import new_session, session_provider
 from retinue_sdk import Image
 from retinue_workers.detectors.filters import Filters
@@ -76,7 +76,7 @@ class SimulatedAccelerator(Accelerator):
         )
         made = helper.make_graph(graph.nodes, "rows", [entry], ends, graph.constants)
         model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        session = new_session(model.SerializeToString(), providers=[CPU])
+        session = new_session(model.SerializeToString(), ON_CPU)
         super().__init__(session, provider=CPU, max_images=BATCH)
         self._device_lock = Lock()
         self._free_at = 0.0
@@ -284,7 +284,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/gpu.json"))
     chosen = parser.parse_args()
-    provider = session_provider(ObjectOptions().providers)
+    provider = session_provider(DEFAULT_PROVIDERS)
     is_simulated = provider == CPU
     told: dict[str, Any] = {"provider": "simulated" if is_simulated else provider}
     sys.stdout.write(f"{told['provider']}\n{'':22}{'images/s':>10}{'loop':>10}{'ratio':>8}\n")

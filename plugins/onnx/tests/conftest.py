@@ -112,6 +112,7 @@ def user_model(tmp_path: Path) -> UserModel:
         metadata: dict[str, str] | None = None,
         blackout: bool = False,
         opset: int = 17,
+        name: str = "own",
     ) -> Path:
         """With ``blackout``, an image that is not black turns the first output into NaN."""
         inputs = [helper.make_tensor_value_info("images", dtype, shape)]
@@ -126,21 +127,21 @@ def user_model(tmp_path: Path) -> UserModel:
                 helper.make_node("Neg", ["brightest"], ["negative"]),
                 helper.make_node("Sqrt", ["negative"], ["poison"]),
             ]
-        for number, (name, array) in enumerate(outputs.items()):
-            weights.append(numpy_helper.from_array(array, f"{name}_weight"))
+        for number, (output, array) in enumerate(outputs.items()):
+            weights.append(numpy_helper.from_array(array, f"{output}_weight"))
             if blackout and number == 0:
-                nodes.append(helper.make_node("Add", [f"{name}_weight", "poison"], [name]))
+                nodes.append(helper.make_node("Add", [f"{output}_weight", "poison"], [output]))
             else:
-                nodes.append(helper.make_node("Identity", [f"{name}_weight"], [name]))
+                nodes.append(helper.make_node("Identity", [f"{output}_weight"], [output]))
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-            values.append(helper.make_tensor_value_info(name, kind, [None] * array.ndim))
+            values.append(helper.make_tensor_value_info(output, kind, [None] * array.ndim))
         model = helper.make_model(
             helper.make_graph(nodes, "synthetic", inputs, values, initializer=weights),
             opset_imports=[helper.make_opsetid("", opset)],
             ir_version=8,
         )
         helper.set_model_props(model, metadata or {})
-        path = tmp_path / "own.onnx"
+        path = tmp_path / f"{name}.onnx"
         onnx.save(model, path)
         return path
 

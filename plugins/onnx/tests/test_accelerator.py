@@ -17,7 +17,7 @@ from retinue_onnx.moderation import OnnxModerationDetector, OnnxModerationOption
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_onnx.poses import OnnxPoseDetector, OnnxPoseOptions
 from retinue_onnx.segments import OnnxSegmentDetector, OnnxSegmentOptions
-from retinue_sdk import ConfigurationError, Findings, Image, InvalidImageError
+from retinue_sdk import Findings, Image, InvalidImageError
 
 Photograph = Callable[[str], Image]
 NAMES = ("astronaut.png", "coffee.png", "grace_hopper.jpg")
@@ -125,16 +125,6 @@ def test_an_image_for_which_a_network_answers_nan_fails_alone(
     assert isinstance(good, Findings)
     assert isinstance(bad, InvalidImageError)
     assert bad.code == "not_a_number"
-
-
-def test_a_gpu_that_is_asked_for_must_be_got(monkeypatch: pytest.MonkeyPatch) -> None:
-    from retinue_onnx import session
-
-    monkeypatch.setattr(session, "session_provider", lambda wanted: "CPUExecutionProvider")
-    asked = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    with pytest.raises(ConfigurationError, match=r"CUDAExecutionProvider was asked for.* first"):
-        _ = ObjectDetector(ObjectOptions(providers=asked)).capabilities
-    assert ObjectDetector(ObjectOptions()).capabilities.device == "CPUExecutionProvider"
 
 
 def test_a_gpu_gets_two_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:

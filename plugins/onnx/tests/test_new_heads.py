@@ -95,7 +95,7 @@ def test_the_bundled_heads_in_numpy_answer_like_the_network(
     bundled: bytes, photograph: Callable[[str], Image]
 ) -> None:
     body = NanoDetBody(bundled)
-    session = OnnxSession(bundled, providers=["CPUExecutionProvider"])
+    session = OnnxSession(bundled)
     pre = NanoDet.preprocessing
     canvas, _ = pre.place(photograph("chelsea.png"), height=416, width=416)
     batch = pre.normalise(canvas[None])
@@ -104,7 +104,7 @@ def test_the_bundled_heads_in_numpy_answer_like_the_network(
         found = forward(head, features[0], body.slope)
         np.testing.assert_allclose(found.scores, outputs[f"cls_pred_stride_{stride}"][0], atol=0.01)
         np.testing.assert_allclose(found.bins, outputs[f"dis_pred_stride_{stride}"][0], atol=0.05)
-    exported = OnnxSession(body.with_heads(body.heads(), {}), providers=["CPUExecutionProvider"])
+    exported = OnnxSession(body.with_heads(body.heads(), {}))
     for one, other in zip(exported.run(batch), outputs.values(), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -17,7 +17,6 @@ from retinue_onnx import suppression
 from retinue_onnx.class_names import coco_id_names, coco_names
 from retinue_onnx.fused import fused, read_rows
 from retinue_onnx.objects import LayoutName, ObjectDetector, ObjectOptions
-from retinue_onnx.parallelism import CPU
 from retinue_onnx.readers.reader import Probe
 from retinue_onnx.recognition import READERS, chosen_reader
 from retinue_onnx.session import OnnxSession
@@ -200,7 +199,7 @@ def test_a_head_in_the_network_finds_what_numpy_finds(
     path = user_model(crowded(outputs), **network)
     detector = ObjectDetector(ObjectOptions(model=path, labels=LABELS, **options))
     detector.start()
-    session, layout = OnnxSession(path.read_bytes(), providers=[CPU]), detector._recognised
+    session, layout = OnnxSession(path.read_bytes()), detector._recognised
     answers = session.probe(height=64, width=64)
     model = fused(
         path.read_bytes(), session, layout.preprocessing,

@@ -131,14 +131,20 @@ def test_a_label_can_have_its_own_threshold(
     user_model: UserModel, picture: Callable[..., Image]
 ) -> None:
     path = user_model({"output0": rows()})  # cicada 0.75, bee 0.125
-    for thresholds, labels in [
-        ({}, {"cicada"}),
-        ({"bee": 0.1}, {"cicada", "bee"}),
-        ({"cicada": 0.8, "bee": 0.1}, {"bee"}),
+    own = {"thresholds": '{"cicada": 0.8, "bee": 0.1}'}
+    trained = user_model({"output0": rows()}, metadata=own, name="trained")
+    for model, options, labels in [
+        (path, {}, {"cicada"}),
+        (path, {"thresholds": {"bee": 0.1}}, {"cicada", "bee"}),
+        (path, {"thresholds": {"cicada": 0.8, "bee": 0.1}}, {"bee"}),
+        (trained, {}, {"bee"}),
+        (trained, {"threshold": 0.45}, {"cicada"}),
+        (trained, {"thresholds": {"cicada": 0.7}}, {"bee", "cicada"}),
+        (trained, {"threshold": 0, "thresholds": {"cicada": 0.8}}, {"bee", "ant"}),
     ]:
-        (result,) = started(path, thresholds=thresholds).detect([picture()])
+        (result,) = started(model, **options).detect([picture()])
         assert isinstance(result, Findings)
-        assert {found.label for found in result.detections} == labels
+        assert {found.label for found in result.detections} == labels, options
     with pytest.raises(ConfigurationError, match=r"^option thresholds: .* no label wasp; .* ant"):
         started(path, thresholds={"wasp": 0.5})
 

@@ -64,12 +64,11 @@ def verify(
 
     answers = None if expected is None else read_expected(expected)
     [made] = installed_plugins(None).make({DETECTOR: {**options, "model": str(model)}})
-    threshold = getattr(made.options, "threshold", 0.0)
     looks, wrong = [], {}
     files = photograph_files(photographs)
     try:
         with DetectorSession(made) as session:
-            facts = made.describe()
+            facts: Any = made.describe()
             if not as_json:
                 _print_facts(facts)
             for name, path in files:
@@ -84,7 +83,7 @@ def verify(
                         answers[path.name],
                         look.result.detections,
                         min_iou=min_iou,
-                        threshold=threshold,
+                        threshold=facts["threshold"],
                     )
                 if not as_json:
                     print_look(look)

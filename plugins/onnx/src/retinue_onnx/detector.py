@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from retinue_sdk import (
@@ -26,12 +25,13 @@ from retinue_sdk import (
 
 from retinue_onnx.errors import NotANumberError
 from retinue_onnx.model_file import ModelFile
-from retinue_onnx.options import Axes, OnnxOptions
+from retinue_onnx.options import Axes, OnnxOptions, RuntimeOptions
 from retinue_onnx.parallelism import Parallelism, parallelism
 
 if TYPE_CHECKING:
     from retinue_sdk import Pixels
 
+    from retinue_onnx.gpu_decoder import GpuDecoder
     from retinue_onnx.layout import Network
     from retinue_onnx.letterbox import Placement
     from retinue_onnx.recognition import ObjectLayout
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+RuntimeOptionsT = TypeVar("RuntimeOptionsT", bound=RuntimeOptions)
 OptionsT = TypeVar("OptionsT", bound=OnnxOptions)
 FoundT = TypeVar("FoundT")
 """The findings of the network in one image."""
@@ -77,24 +78,8 @@ class Loaded(Generic[FoundT]):
     description: Mapping[str, Json]
 
 
-class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
-    """A detector with an ONNX network.
-
-    Attributes:
-        bundled_model: File name of the bundled model.
-    """
-
-    bundled_model: ClassVar[str]
-
-    def __init__(self, options: OptionsT) -> None:
-        """Find the model file and compute its hash.
-
-        Raises:
-            ConfigurationError: The file doesn't exist.
-        """
-        super().__init__(options)
-        self._loaded: Loaded[FoundT] | None = None
-        self._file = ModelFile.find(options.model, bundled=self.bundled_model)
+class RuntimeDetector(Detector[RuntimeOptionsT]):
+    """A detector whose networks ONNX Runtime runs."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -115,10 +100,51 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
     def _parallelism(self) -> Parallelism:
         return parallelism(self.options)
 
+    def _session(self, model: bytes, axes: Axes | None = None) -> "OnnxSession":
+        """Return a loaded network.
+
+        Raises:
+            ConfigurationError: The model or an execution provider can't be used.
+        """
+        from retinue_onnx.session import OnnxSession
+
+        execution, threads = self.options.execution, self._parallelism.threads
+        return OnnxSession(model, execution, threads=threads, axes=axes)
+
+    def _log_start(self, network: str, provider: str) -> None:
+        """Log what runs where, and whether a GPU was expected."""
+        from retinue_onnx.session import usable_providers
+
+        logger.info("%s runs %s on %s", self.name, network, provider)
+        providers = self.options.execution.providers
+        if provider != providers[0] and providers[0] in usable_providers(providers):
+            logger.warning("%s: there is no device for %s", self.name, providers[0])
+
+
+class OnnxDetector(RuntimeDetector[OptionsT], Generic[OptionsT, FoundT]):
+    """A detector with an ONNX network.
+
+    Attributes:
+        bundled_model: File name of the bundled model.
+    """
+
+    bundled_model: ClassVar[str]
+
+    def __init__(self, options: OptionsT) -> None:
+        """Find the model file and compute its hash.
+
+        Raises:
+            ConfigurationError: The file doesn't exist.
+        """
+        super().__init__(options)
+        self._loaded: Loaded[FoundT] | None = None
+        self._decoder: GpuDecoder | None = None
+        self._file = ModelFile.find(options.model, bundled=self.bundled_model)
+
     @property
     def _least(self) -> float:
         """Return the minimum confidence of the reader's findings."""
-        return self.options.threshold
+        return self.options.threshold or 0.0
 
     @property
     def _objects(self) -> "ObjectLayout | None":
@@ -156,9 +182,15 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         Raises:
             ConfigurationError: The model or an execution provider can't be used.
         """
-        from retinue_onnx.session import usable_providers
-
         model = self._file.read()
+        if self.options.half_precision:
+            from retinue_onnx.half_precision import halved
+
+            model = halved(model)
+        if self.options.decoder == "nvjpeg":
+            from retinue_onnx.gpu_decoder import GpuDecoder
+
+            self._decoder = GpuDecoder(self.options.execution.device_id)
         self._loaded = self._fused(model) if self._is_fused else self._unfused(model)
         loaded = self._loaded
         if (loaded.batch or 1) > self._parallelism.images:
@@ -167,29 +199,18 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
                 "max_batch_size to %d",
                 *(self.name, loaded.batch, self._parallelism.images, loaded.batch),
             )
-        names = self._file.version, loaded.layout.name, loaded.provider
-        logger.info("%s runs %s (%s) on %s", self.name, *names)
-        wanted = self.options.providers[0]
-        if loaded.provider != wanted and wanted in usable_providers(self.options.providers):
-            logger.warning("%s: there is no device for %s", self.name, wanted)
+        self._log_start(f"{self._file.version} ({loaded.layout.name})", loaded.provider)
 
     @property
     def _is_fused(self) -> bool:
         if self.options.fused is None:
-            return self._parallelism.is_accelerator and find_spec("onnx") is not None
+            return self._parallelism.is_accelerator
         return self.options.fused
 
     def _unfused(self, model: bytes) -> Loaded[FoundT]:
         from retinue_onnx.running import OnCpu
-        from retinue_onnx.session import OnnxSession
 
-        session = OnnxSession(
-            model,
-            providers=self.options.providers,
-            threads=self._parallelism.threads,
-            provider_options=self.options.provider_options,
-            axes=self._axes,
-        )
+        session = self._session(model, self._axes)
         layout = self._layout(session)
         running = OnCpu(session, layout)
         return Loaded(layout, running, session.provider, session.batch, session.describe())
@@ -197,12 +218,11 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
     def _fused(self, model: bytes) -> Loaded[FoundT]:
         from retinue_onnx.accelerator import Accelerator
         from retinue_onnx.fused import ROWS, fused
-        from retinue_onnx.parallelism import CPU
         from retinue_onnx.running import OnAccelerator
         from retinue_onnx.session import OnnxSession, new_session
 
         # It is inspected on the CPU, so that the accelerator has it once.
-        inspected = OnnxSession(model, providers=[CPU], axes=self._axes)
+        inspected = OnnxSession(model, axes=self._axes)
         layout = self._layout(inspected)
         if not inspected.has_batch:
             return self._unfused(model)
@@ -215,18 +235,16 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
                 reader=objects.reader if objects else None,
                 shapes=objects.shapes if objects else (),
             ),
-            providers=self.options.providers,
+            self.options.execution,
             threads=self._parallelism.threads,
-            provider_options=self.options.provider_options,
         )
         provider = session.get_providers()[0]
-        its_options = (self.options.provider_options or {}).get(provider, {})
         accelerator = Accelerator(
             session,
             provider=provider,
             max_images=self._parallelism.images,
             batch=inspected.batch,
-            device_id=int(its_options.get("device_id", "0")),
+            device_id=self.options.execution.device_id,
         )
         running = OnAccelerator(
             accelerator,
@@ -238,10 +256,12 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
 
     def close(self) -> None:
         """Release the network and its memory."""
-        self._loaded = None
+        self._loaded = self._decoder = None
 
     def prepare(self, image: Image) -> Placed:
         """Decode the image and place it on the network's canvas."""
+        if self._decoder is not None:
+            image = self._decoder.decoded(image)
         return Placed(*self._running().layout.place(image))
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:

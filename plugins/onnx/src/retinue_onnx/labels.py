@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from retinue_onnx.session import OnnxSession
 
 
+DEFAULT_THRESHOLD = 0.5
+
+
 class OnnxLabelOptions(OnnxOptions):
     """Options of ``onnx-labels``."""
 
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Minimum confidence, 0 to 1. The confidence of a group is the sum of its classes'. A trained
-    model has a threshold for each label, which this option overrides.
+    threshold: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Minimum confidence, 0 to 1. The confidence of a group is the sum of its classes'. Default:
+    that of each label of a trained model, otherwise 0.5.
     """
 
     max_labels: Annotated[int, Field(ge=1, le=1_000)] = 10
@@ -128,9 +131,9 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
         return sorted(enough, key=lambda item: -item[1])[: self.options.max_labels]
 
     def _threshold(self, name: str) -> float:
-        if "threshold" in self.options.model_fields_set:
+        if self.options.threshold is not None:
             return self.options.threshold
-        return self._classes.thresholds.get(name, self.options.threshold)
+        return self._classes.thresholds.get(name, DEFAULT_THRESHOLD)
 
     def _attributes(self, name: str) -> dict[str, Json]:
         """Return the groups around a class or group, in the form of Amazon Rekognition."""

@@ -46,16 +46,18 @@ LayoutName = Literal[
 PerChannel = tuple[float, float, float]
 
 
+DEFAULT_THRESHOLD = 0.45
+
+
 class ObjectOptions(OnnxOptions):
     """Options of ``onnx-objects``."""
 
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.45
-    """Minimum confidence, 0 to 1."""
+    threshold: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Minimum confidence, 0 to 1. Default: that of each label of a trained model, otherwise 0.45.
+    """
 
     thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Minimum confidence of single labels, 0 to 1, instead of ``threshold``. A trained model brings
-    one for each label, which this option overrides.
-    """
+    """Minimum confidence of single labels, 0 to 1, instead of ``threshold``."""
 
     labels: Path | tuple[str, ...] | None = None
     """Names of the classes, ordered by id: a text file with one per line, or a list. Default: the
@@ -117,7 +119,8 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         super().__init__(options)
         self._labels = None if options.labels is None else chosen_names(options.labels)
         self._recognised: ObjectLayout
-        self._thresholds: Mapping[str, float] = options.thresholds
+        self._trained: Mapping[str, float] = {}
+        self._lowest = 0.0
 
     @classmethod
     def trainer(cls) -> Trainer:
@@ -145,6 +148,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             **found.preprocessing.as_json(),
             "labels": len(found.labels),
             "first labels": list(found.labels[:5]),
+            "threshold": self._least,
         }
 
     @property
@@ -157,7 +161,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
 
     @property
     def _least(self) -> float:
-        return min((self.options.threshold, *self._thresholds.values()))
+        return self._lowest
 
     def _layout(self, session: "OnnxSession") -> "ObjectLayout":
         from retinue_onnx.recognition import Choices, recognised
@@ -182,8 +186,15 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
                 f"option thresholds: the model has no label {', '.join(unknown)}; its labels are "
                 f"{', '.join(self._recognised.labels)}"
             )
-        self._thresholds = {**thresholds_in_metadata(session.metadata), **options.thresholds}
+        self._trained = thresholds_in_metadata(session.metadata)
+        self._lowest = min(map(self._threshold, self._recognised.labels))
         return self._recognised
+
+    def _threshold(self, label: str) -> float:
+        options = self.options
+        if options.threshold is not None:
+            return options.thresholds.get(label, options.threshold)
+        return options.thresholds.get(label, self._trained.get(label, DEFAULT_THRESHOLD))
 
     def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
         from retinue_onnx.boxes import bounding_boxes
@@ -199,5 +210,5 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         return [
             Detection("label", label, min(float(score), 1.0), box)
             for label, score, box in zip(labels, candidates.scores, boxes, strict=True)
-            if label is not None and score >= self._thresholds.get(label, self.options.threshold)
+            if label is not None and score >= self._threshold(label)
         ]

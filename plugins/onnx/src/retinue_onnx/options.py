@@ -1,10 +1,12 @@
 """The common options of the detectors."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from retinue_sdk import DetectorOptions, Operational
+
+from retinue_onnx.execution import CPU, CUDA, DEFAULT_PROVIDERS, TENSORRT, Execution
 
 Resize: TypeAlias = Literal["letterbox", "letterbox-top-left", "stretch"]
 """How images are resized for a network."""
@@ -25,13 +27,10 @@ class RuntimeOptions(DetectorOptions):
     # Validators are created on first use, because every worker imports this plugin.
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
-    providers: Annotated[tuple[str, ...], Field(min_length=1), Operational()] = (
-        "CUDAExecutionProvider",
-        "CPUExecutionProvider",
-    )
-    """ONNX Runtime execution providers in order of preference. Providers that aren't installed are
-    skipped. With this option, the detector refuses to start without the first one. Without it, the
-    GPU is used if there is one.
+    providers: Annotated[tuple[str, ...] | None, Field(min_length=1), Operational()] = None
+    """ONNX Runtime execution providers in order of preference, such as ``["CUDAExecutionProvider",
+    "CPUExecutionProvider"]``. The detector refuses to start without the first one. Default: a GPU
+    with CUDA if there is one, otherwise the CPU.
     """
 
     provider_options: Annotated[dict[str, dict[str, str]] | None, Operational()] = None
@@ -55,6 +54,12 @@ class RuntimeOptions(DetectorOptions):
     threads: Annotated[int, Field(ge=0, le=1024), Operational()] = 0
     """Threads for one operator of the network on the CPU. 0 divides the cores among the calls."""
 
+    @property
+    def execution(self) -> Execution:
+        """Return the execution providers that the options ask for."""
+        asked_by = None if self.providers is None else "providers"
+        return Execution(self.providers or DEFAULT_PROVIDERS, self.provider_options or {}, asked_by)
+
 
 class OnnxOptions(RuntimeOptions):
     """Options of the detectors with one network."""
@@ -62,10 +67,67 @@ class OnnxOptions(RuntimeOptions):
     model: Path | None = None
     """ONNX file to use instead of the bundled one."""
 
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    threshold: Annotated[float | None, Field(ge=0, le=1)] = None
     """Minimum confidence, 0 to 1."""
 
     fused: Annotated[bool | None, Operational()] = None
     """Whether the network itself normalises images and decodes its outputs, instead of NumPy.
-    Default: on a GPU, if the package ``onnx`` is installed.
+    Default: on a GPU.
     """
+
+    half_precision: bool = False
+    """Whether the network computes with float16 instead of float32, which is faster on most GPUs
+    and slower on CPUs. Confidences change slightly.
+    """
+
+    cuda_graphs: Annotated[bool, Operational()] = False
+    """Whether CUDA records the work on a batch once and repeats it as a whole. All operators must
+    run on the GPU. There is one call at a time.
+    """
+
+    tensorrt_cache: Annotated[Path | None, Operational()] = None
+    """Run the network on TensorRT, and keep its compiled form in this folder. Each batch size is
+    compiled at its first use, which takes minutes.
+    """
+
+    decoder: Literal["pillow", "nvjpeg"] = "pillow"
+    """The decoder of JPEGs. ``nvjpeg`` decodes them on the GPU, and leaves other files and those
+    that it can't decode to Pillow. Needs the package ``nvidia-nvimgcodec-cu12[nvjpeg]``.
+    """
+
+    @model_validator(mode="after")
+    def _gpu_options_agree(self) -> Self:
+        if self.tensorrt_cache is not None and self.providers is not None:
+            raise ValueError("providers: leave the option out if tensorrt_cache is set")
+        if self.cuda_graphs and self.execution.providers[0] not in (CUDA, TENSORRT):
+            raise ValueError(
+                f"cuda_graphs: {self.execution.providers[0]} has no CUDA graphs; leave the option "
+                "out, or providers"
+            )
+        if self.cuda_graphs and (self.max_concurrency or 1) > 1:
+            raise ValueError("max_concurrency: must be 1 if cuda_graphs is set; leave it out")
+        if self.cuda_graphs and self.fused is False:
+            raise ValueError("fused: must be true if cuda_graphs is set; leave it out")
+        return self
+
+    @property
+    def execution(self) -> Execution:
+        """Return the execution providers that the options ask for."""
+        usual = super().execution
+        providers, asked_by = usual.providers, usual.asked_by
+        options: dict[str, dict[str, str]] = {TENSORRT: {}, CUDA: {}}
+        if self.tensorrt_cache is not None:
+            providers, asked_by = (TENSORRT, CUDA, CPU), "tensorrt_cache"
+            options[TENSORRT] = {
+                "trt_engine_cache_enable": "1",
+                "trt_engine_cache_path": str(self.tensorrt_cache),
+                "trt_fp16_enable": str(int(self.half_precision)),
+                "trt_cuda_graph_enable": str(int(self.cuda_graphs)),
+            }
+        if self.cuda_graphs:
+            asked_by = asked_by or "cuda_graphs"
+            options[CUDA] = {"enable_cuda_graph": str(int(providers[0] == CUDA))}
+        for provider, chosen in usual.options.items():
+            options[provider] = {**options.get(provider, {}), **chosen}
+        options = {name: options[name] for name in providers if options.get(name)}
+        return Execution(providers, options, asked_by, is_serial=self.cuda_graphs)

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from retinue_sdk import ConfigurationError
 from retinue_sdk.cores import usable_cores
 
+from retinue_onnx.execution import CPU
 from retinue_onnx.options import RuntimeOptions
-
-CPU = "CPUExecutionProvider"
 
 MAX_CALLS = 8
 """Default maximum number of concurrent calls: as many images as a worker prefetches by default."""
@@ -59,16 +57,11 @@ def parallelism(options: RuntimeOptions) -> Parallelism:
     # Not at the top: every worker that finds this plugin would then import NumPy.
     from retinue_onnx.session import session_provider
 
-    provider = session_provider(options.providers)
-    wanted = options.providers[0]
-    if provider != wanted and "providers" in options.model_fields_set:
-        raise ConfigurationError(
-            f"option providers: {wanted} was asked for, and ONNX Runtime used {provider}; its log "
-            "has the reason, such as a missing driver or library. Leave the option out, or put "
-            f"{provider} first, to accept that"
-        )
+    execution = options.execution
+    provider = session_provider(execution.providers)
+    execution.check(provider)
     if provider != CPU:
-        calls = options.max_concurrency or ACCELERATOR_CALLS
+        calls = options.max_concurrency or (1 if execution.is_serial else ACCELERATOR_CALLS)
         images = options.max_batch_size or ACCELERATOR_BATCH
         wait_ms = ACCELERATOR_WAIT_MS if options.max_wait_ms is None else options.max_wait_ms
         return Parallelism(calls, images, options.threads, wait_ms, provider)

@@ -11,6 +11,7 @@ from retinue_sdk import ConfigurationError, Json
 from retinue_sdk.cores import usable_cores
 
 from retinue_onnx.errors import NotANumberError
+from retinue_onnx.execution import ON_CPU, Execution
 from retinue_onnx.options import Axes
 
 Array = npt.NDArray[Any]
@@ -71,27 +72,18 @@ _SMALLEST = (
 )
 """A network that copies one number, as an ONNX file."""
 
-ProviderOptions = Mapping[str, Mapping[str, str]]
-"""ONNX Runtime's options of execution providers, by the providers' names."""
 
-
-def new_session(
-    model: bytes,
-    *,
-    providers: Sequence[str],
-    threads: int = 0,
-    provider_options: ProviderOptions | None = None,
-) -> Any:
+def new_session(model: bytes, execution: Execution, *, threads: int = 0) -> Any:
     """Return ONNX Runtime's session for a network.
 
     Args:
         model: The whole ONNX file. Weights in a second file aren't supported.
-        providers: Execution providers in order of preference.
+        execution: The execution providers.
         threads: Threads for one operator on the CPU; 0 for one per core.
-        provider_options: Options of the providers.
 
     Raises:
-        ConfigurationError: The model can't be loaded, or the session got none of the providers.
+        ConfigurationError: The model can't be loaded, or the session didn't get the provider that
+            was asked for, or none of the providers.
     """
     onnxruntime = runtime()
     settings = onnxruntime.SessionOptions()
@@ -100,8 +92,8 @@ def new_session(
     # the next images.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.log_severity_level = 3  # errors; a warning about each fallen-back node is noise
-    usable = usable_providers(providers)
-    options = provider_options or {}
+    usable = usable_providers(execution.providers)
+    options = execution.options
     wanted = [(name, dict(options[name])) if name in options else name for name in usable]
     try:
         session = onnxruntime.InferenceSession(model, settings, providers=wanted)
@@ -115,6 +107,8 @@ def new_session(
             f"option providers: ONNX Runtime used {provider} instead of {', '.join(usable)}; its "
             f"log has the reason. Add {provider} to accept that"
         )
+    execution.check(provider)
+    session.disable_fallback()  # it would continue on the CPU after an error of the GPU
     return session
 
 
@@ -127,7 +121,7 @@ def session_provider(providers: tuple[str, ...]) -> str:
     Raises:
         ConfigurationError: A provider is unknown, or the session got none of them.
     """
-    provider: str = new_session(_SMALLEST, providers=providers).get_providers()[0]
+    provider: str = new_session(_SMALLEST, Execution(providers)).get_providers()[0]
     return provider
 
 
@@ -136,9 +130,8 @@ class OnnxSession:
 
     Args:
         model: The whole ONNX file. Weights in a second file aren't supported.
-        providers: Execution providers in order of preference.
+        execution: The execution providers.
         threads: Threads for one operator on the CPU; 0 for one per core.
-        provider_options: Options of the providers.
         axes: The order of the input's axes, if its shape doesn't show it.
 
     Attributes:
@@ -162,15 +155,12 @@ class OnnxSession:
     def __init__(
         self,
         model: bytes,
+        execution: Execution = ON_CPU,
         *,
-        providers: Sequence[str],
         threads: int = 0,
-        provider_options: ProviderOptions | None = None,
         axes: Axes | None = None,
     ) -> None:
-        self._session = new_session(
-            model, providers=providers, threads=threads, provider_options=provider_options
-        )
+        self._session = new_session(model, execution, threads=threads)
         self.provider: str = self._session.get_providers()[0]
         self.output_names = [output.name for output in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -322,6 +312,8 @@ def _orders(shape: Sequence[object], axes: Axes | None) -> list[Axes]:
 def _remedy(message: str) -> str:
     """Return a remedy for ONNX Runtime's refusal of a file."""
     text = message.casefold()
+    if "graph capture" in text or "cuda graph" in text:
+        return "not all of its operators run on the GPU, so leave option cuda_graphs out"
     if "opset" in text or "ir version" in text:
         return "export it with an older operator set, such as 17, or update onnxruntime"
     if "not a registered" in text or "could not find an implementation" in text:

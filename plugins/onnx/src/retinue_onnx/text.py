@@ -1,10 +1,9 @@
 """The detector ``onnx-text``: lines and words."""
 
 import hashlib
-import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -12,22 +11,20 @@ from retinue_sdk import (
     BoundingBox,
     Capabilities,
     Detection,
-    Detector,
     DetectorError,
     DetectorNotReadyError,
     Findings,
     Image,
-    Input,
     InvalidImageError,
     Json,
     Result,
 )
 from retinue_sdk.detection import MAX_LABEL_BYTES
 
+from retinue_onnx.detector import RuntimeDetector
 from retinue_onnx.errors import NotANumberError
 from retinue_onnx.model_file import ModelFile
 from retinue_onnx.options import RuntimeOptions
-from retinue_onnx.parallelism import Parallelism, parallelism
 
 if TYPE_CHECKING:
     from retinue_sdk import Pixels
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
     from retinue_onnx.candidates import Floats
     from retinue_onnx.session import OnnxSession
     from retinue_onnx.text_reading import Reading
-
-logger = logging.getLogger(__name__)
 
 MODELS = ("text-lines.onnx", "text-angle.onnx", "text-reading.onnx")
 """They find lines, see which of them are upside down, and read them."""
@@ -55,7 +50,7 @@ class OnnxTextOptions(RuntimeOptions):
     """
 
 
-class OnnxTextDetector(Detector[OnnxTextOptions]):
+class OnnxTextDetector(RuntimeDetector[OnnxTextOptions]):
     """Reads lines and words in Latin and Chinese script: PP-OCRv4."""
 
     name: ClassVar[str] = "onnx-text"
@@ -73,16 +68,9 @@ class OnnxTextDetector(Detector[OnnxTextOptions]):
         Raises:
             ConfigurationError: An execution provider can't be used.
         """
-        return Capabilities(
-            input=Input.PIXELS,
-            max_batch_size=self.options.max_batch_size or 1,
-            max_concurrency=self._parallelism.calls,
-            device=self._parallelism.provider,
+        return replace(
+            super().capabilities, max_batch_size=self.options.max_batch_size or 1, max_wait_ms=0.0
         )
-
-    @cached_property
-    def _parallelism(self) -> Parallelism:
-        return parallelism(self.options)
 
     @property
     def model_version(self) -> str:
@@ -99,21 +87,8 @@ class OnnxTextDetector(Detector[OnnxTextOptions]):
         Raises:
             ConfigurationError: An execution provider can't be used.
         """
-        from retinue_onnx.session import OnnxSession
-
-        self._networks = _Networks(
-            *(
-                OnnxSession(
-                    file.read(),
-                    providers=self.options.providers,
-                    threads=self._parallelism.threads,
-                    provider_options=self.options.provider_options,
-                )
-                for file in self._files
-            )
-        )
-        provider = self._networks.lines.provider
-        logger.info("%s runs %s on %s", self.name, self.model_version, provider)
+        self._networks = _Networks(*(self._session(file.read()) for file in self._files))
+        self._log_start(self.model_version, self._networks.lines.provider)
 
     def close(self) -> None:
         """Release the networks and their memory."""

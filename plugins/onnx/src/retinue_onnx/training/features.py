@@ -77,7 +77,7 @@ class Features:
     """
 
     def __init__(self, model: bytes, sha256: str, folder: Path, seed: int) -> None:
-        self._session = OnnxSession(model, providers=["CPUExecutionProvider"], threads=1)
+        self._session = OnnxSession(model, threads=1)
         self._network = EfficientNet()
         self._sha256 = sha256
         self._folder = folder

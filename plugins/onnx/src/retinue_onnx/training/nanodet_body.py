@@ -106,7 +106,7 @@ class NanoDetBody:
         body = Extractor(infer_shapes(self._model)).extract_model(
             [self._model.graph.input[0].name], [head.conv.input[0] for head in self._heads]
         )
-        return OnnxSession(body.SerializeToString(), providers=["CPUExecutionProvider"], threads=1)
+        return OnnxSession(body.SerializeToString(), threads=1)
 
     def heads(self) -> list[HeadWeights]:
         """Return the bundled heads, with their 80 classes."""

@@ -355,7 +355,7 @@ class _Run:
         self, model: bytes, examples: Sequence[Example]
     ) -> list[tuple[Found, Sequence[Annotated]]]:
         """Return findings and true things of images, found by a whole network."""
-        session = OnnxSession(model, providers=["CPUExecutionProvider"])
+        session = OnnxSession(model)
         layout = recognised(session, Choices(layout=NanoDet.name, labels=self._labels))
         answers: list[tuple[Found, Sequence[Annotated]]] = []
         for done, example in enumerate(examples, start=1):
