@@ -107,7 +107,7 @@ def write_coco(made: Sequence[Composite], file: Path) -> None:
         name = f"{number:04}-{Path(one.photograph).stem}.jpg"
         (folder / name).write_bytes(one.jpeg)
         width, height = one.size_px
-        size = {"width": width, "height": height}
+        size = {"width": width, "height": height, "photograph": one.photograph}
         images.append({"id": number, "file_name": f"{folder.name}/{name}", **size})
         for label, box in one.boxes:
             facts = {"bbox": list(box), "area": box[2] * box[3], "iscrowd": 0}

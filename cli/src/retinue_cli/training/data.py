@@ -58,6 +58,8 @@ class TrainingImage:
         reference: The version of the object that was annotated, if it comes from the history.
         sha256: The hash of its bytes, if they were read.
         is_correction: Whether its annotations replace those of other copies of the file.
+        photograph: The photograph that it was made from, if known. Images of one photograph, such
+            as crops, are in the same part.
     """
 
     bucket: str
@@ -73,6 +75,7 @@ class TrainingImage:
     reference: ImageReference | None = None
     sha256: str | None = None
     is_correction: bool = False
+    photograph: str | None = None
 
     @property
     def is_human(self) -> bool:
@@ -122,6 +125,7 @@ def _annotated(image: AnnotatedImage, home: str | Path | None) -> TrainingImage:
         image.size_px,
         path,
         exhaustive=image.exhaustive and image.is_complete,
+        photograph=image.photograph,
     )
 
 
@@ -197,8 +201,8 @@ def split(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[Tr
 
 
 def place(image: TrainingImage) -> float:
-    """Return a number from 0 to 1 that never changes."""
-    name = (image.sha256 or image.uri).encode()
+    """Return a number from 0 to 1 that never changes, the same for images of one photograph."""
+    name = (image.photograph or image.sha256 or image.uri).encode()
     if image.image_id is not None:
         name = image.image_id.bytes
     return int.from_bytes(hashlib.sha256(name).digest()[:6]) / 2**48

@@ -47,6 +47,7 @@ class AnnotatedImage:
         exhaustive: Whether everything within the scope is annotated.
         others: Things that the format can't express, such as those that people rejected.
         is_complete: Whether all its annotations could be used. The problems name the others.
+        photograph: The photograph that it was made from, if the file says so.
     """
 
     name: str
@@ -59,6 +60,7 @@ class AnnotatedImage:
     exhaustive: bool = True
     others: list[TruthItem] = field(default_factory=list)
     is_complete: bool = True
+    photograph: str | None = None
 
     @property
     def is_human(self) -> bool:

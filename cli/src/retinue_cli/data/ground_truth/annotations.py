@@ -142,6 +142,7 @@ def _images(images: list[Any], problems: Problems) -> dict[int | str, AnnotatedI
             image_id=_uuid(image, number, problems),
             uri=uri if is_text(uri) and str(uri).startswith("s3://") else None,
             size_px=_size(image, number, problems),
+            photograph=_photograph(image, number, problems),
         )
         read_sidecar(found[number], image.get("retinue_truth"), number, problems)
     return found
@@ -156,6 +157,14 @@ def _uuid(image: dict[str, Any], number: object, problems: Problems) -> UUID | N
     except (ValueError, AttributeError, TypeError):
         problems.add("image whose retinue_image_id isn't a UUID", number)
         return None
+
+
+def _photograph(image: dict[str, Any], number: object, problems: Problems) -> str | None:
+    name = image.get("photograph")
+    if name is None or is_text(name):
+        return name
+    problems.add("image whose photograph isn't a text", number)
+    return None
 
 
 def _size(image: dict[str, Any], number: object, problems: Problems) -> tuple[int, int] | None:

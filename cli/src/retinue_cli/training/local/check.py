@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 import dhash  # type: ignore[import-untyped]  # it ships no type information
@@ -209,10 +210,11 @@ def _facts(seen: Seen) -> list[tuple[str, tuple[float, ...]]]:
 
 
 def split(seen: Sequence[Seen], tested: Sequence[Seen] | None, problems: Problems) -> Parts:
-    """Return the three parts: every label is in each, and no picture in two.
+    """Return the three parts: every label is in each, and no photograph in two.
 
-    A digest of the image decides, so that later versions are tested with the same images, and don't
-    learn from them. If a label has no image in a part, the one closest to it moves there.
+    A digest of the image, or of its photograph, decides, so that later versions are tested with the
+    same images, and don't learn from them. If a label has no image in a part, the one closest to it
+    moves there.
 
     Args:
         seen: The images.
@@ -222,17 +224,15 @@ def split(seen: Sequence[Seen], tested: Sequence[Seen] | None, problems: Problem
     everything = [*seen, *(tested or ())]
     _leave_rare_labels(everything, problems)
     ordered = sorted(filter(_is_used, seen), key=lambda one: place(one.image))
-    share = TEST_SHARE if tested is None else 0.0
-    parts = Parts([], [], [one for one in tested or () if _is_used(one)])
-    for one in ordered:
-        at = place(one.image)
-        part = parts.test if at < share else parts.train
-        if share <= at < share + VALIDATION_SHARE:
-            part = parts.validation
-        part.append(one)
-    for part in (parts.test, parts.validation):
-        if part is not parts.test or tested is None:
-            _complete(part, parts.train)
+    if tested is None:
+        number = sum(place(one.image) < TEST_SHARE for one in ordered)
+        parts = Parts(ordered[number:], [], ordered[:number])
+        _complete(parts.test, parts.train)
+    else:
+        parts = Parts(ordered, [], [one for one in tested if _is_used(one)])
+        _leave_tested_photographs(parts, problems)
+    _take(parts.validation, parts.train, round(VALIDATION_SHARE * len(ordered)))
+    _complete(parts.validation, parts.train)
     _leave_near_duplicates(parts, problems)
     _leave_lonely_labels(parts, problems)
     return parts
@@ -271,15 +271,39 @@ def _leave(seen: Sequence[Seen], labels: set[str]) -> None:
         one.image.items[:] = [thing for thing in one.image.items if thing.label not in labels]
 
 
+def _leave_tested_photographs(parts: Parts, problems: Problems) -> None:
+    """Leave out images of photographs that the test images were made from, too."""
+    tested = {one.image.photograph for one in parts.test} - {None}
+    for one in parts.train:
+        if one.image.photograph in tested:
+            where = f"{one.image.uri} ({one.image.photograph})"
+            problems.add("image of a photograph that is in the test images", where)
+    parts.train[:] = [one for one in parts.train if one.image.photograph not in tested]
+
+
+def _take(part: list[Seen], rest: list[Seen], wanted: int) -> None:
+    """Move about ``wanted`` images from the rest in its order, photograph by photograph."""
+    for _, photograph in groupby(list(rest), lambda one: place(one.image)):
+        images = list(photograph)
+        if len(images) <= 2 * (wanted - len(part)):  # closer to it with them
+            _move(images, part, rest)
+
+
+def _move(images: Sequence[Seen], part: list[Seen], rest: list[Seen]) -> None:
+    part.extend(images)
+    moved = {id(one) for one in images}
+    rest[:] = [one for one in rest if id(one) not in moved]
+
+
 def _complete(part: list[Seen], rest: list[Seen]) -> None:
-    """Move an image of each label that the part lacks, from the rest in its order."""
+    """Move the photograph of each label that the part lacks, from the rest in its order."""
     numbers = Counter(label for one in rest for label in one.labels)
     for label in sorted(numbers, key=lambda label: (numbers[label], label)):
         if not any(label in one.labels for one in part):
             first = next((one for one in rest if label in one.labels), None)
             if first is not None:
-                rest.remove(first)
-                part.append(first)
+                at = place(first.image)
+                _move([one for one in rest if place(one.image) == at], part, rest)
 
 
 def _leave_near_duplicates(parts: Parts, problems: Problems) -> None:
