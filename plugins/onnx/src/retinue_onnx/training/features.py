@@ -1,7 +1,5 @@
 """Features of images and of boxes in them, from several views, kept in files."""
 
-import hashlib
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +16,7 @@ from retinue_sdk.training import Example, TrainingStoppedError
 from retinue_onnx.candidates import Floats
 from retinue_onnx.efficientnet import EfficientNet
 from retinue_onnx.session import OnnxSession
+from retinue_onnx.training.kept import keep
 
 VIEWS = 5
 """Views of each training image: as it is, mirrored, and cut and lit at random."""
@@ -113,20 +112,9 @@ class Features:
         return features
 
     def _of(self, sample: Sample, views: int) -> Floats:
-        path = self._folder / f"{self._key(sample, views)}.npy"
-        try:
-            kept: Floats = np.load(path)
-        except (OSError, ValueError, EOFError):
-            kept = self._compute(sample, views)
-            partial = path.with_suffix(f".{threading.get_ident()}.{os.getpid()}")
-            with partial.open("wb") as file:
-                np.save(file, kept)
-            partial.replace(path)
-        return kept
-
-    def _key(self, sample: Sample, views: int) -> str:
         facts = (self._sha256, self._seed, views, sample.example.sha256, sample.box)
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
+        [features] = keep(self._folder, "features", facts, lambda: [self._compute(sample, views)])
+        return features
 
     def _compute(self, sample: Sample, views: int) -> Floats:
         pixels = sample.example.load().pixels()

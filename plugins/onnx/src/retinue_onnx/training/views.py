@@ -1,7 +1,5 @@
 """Feature maps of images with their boxes, from several views, kept in files."""
 
-import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +13,14 @@ from retinue_sdk.training import Example
 from retinue_onnx.candidates import Floats, Integers
 from retinue_onnx.readers.nanodet import Grid, NanoDet, grids
 from retinue_onnx.training.assignment import Targets, assign
+from retinue_onnx.training.kept import Arrays, keep
 from retinue_onnx.training.nanodet_body import SIDE_PX, Halves, NanoDetBody
 
 VIEWS = 3
 """Views of each training image: as it is, and cut, enlarged and lit at random."""
+
+NAME = "view"
+"""The beginning of the files' names."""
 
 MARGIN = 0.3
 """Largest border around an image in a random view, as a share of its sides: things get smaller."""
@@ -79,30 +81,19 @@ class Views:
         """
         edges = _edges(example)
         classes = np.array([self._classes[one.label] for one in example.things], np.int64)
-        path = self._folder / f"view-{self._key(example, edges, number)}.npz"
-        try:
-            with np.load(path) as kept:
-                boxes, *features = (kept[name] for name in kept.files)
-                return View(features, boxes[: len(classes)], classes, boxes[len(classes) :])
-        except (OSError, ValueError, EOFError, KeyError):
-            pass
-        features, placed = self._compute(example, edges, number)
-        partial = path.with_suffix(f".{os.getpid()}")
-        with partial.open("wb") as file:
-            np.savez(file, placed, *features)
-        partial.replace(path)
-        return View(features, placed[: len(classes)], classes, placed[len(classes) :])
+        facts = (self._body.sha256, self._seed, number, example.sha256, edges.tolist())
+        boxes, *features = keep(
+            self._folder, NAME, facts, lambda: self._compute(example, edges, number)
+        )
+        return View(features, boxes[: len(classes)], classes, boxes[len(classes) :])
 
     def forget(self) -> None:
         """Delete the files."""
-        for path in self._folder.glob("view-*.npz"):
+        for path in self._folder.glob(f"{NAME}-*.npz"):
             path.unlink(missing_ok=True)
 
-    def _key(self, example: Example, boxes: Floats, number: int) -> str:
-        facts = (self._body.sha256, self._seed, number, example.sha256, boxes.tolist())
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-    def _compute(self, example: Example, boxes: Floats, number: int) -> tuple[list[Halves], Floats]:
+    def _compute(self, example: Example, boxes: Floats, number: int) -> Arrays:
+        """Return the boxes, and the features of each stride."""
         image = example.load()
         if number:
             # Of the file alone, so that neither order nor other images change the views.
@@ -113,7 +104,7 @@ class Views:
         canvas, placement = preprocessing.place(image, height=SIDE_PX, width=SIDE_PX)
         features = self._body.features(preprocessing.normalise(canvas[None]))
         placed = placement.to_canvas(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-        return [one[0] for one in features], placed
+        return [placed, *(one[0] for one in features)]
 
 
 def _edges(example: Example) -> Floats:
