@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
-from retinue_onnx.training.matching import Found, curves
 from retinue_sdk import BoundingBox, Findings
 from retinue_sdk import Image as SdkImage
+from retinue_sdk.accuracy import LEAST_CONFIDENCE, Found, curves
 from retinue_sdk.training import Annotated
 from skimage.feature import match_template, peak_local_max
 
@@ -141,7 +141,7 @@ def _iou(one: Annotated, other: Annotated) -> float:
 
 def _bundled(home: Path) -> tuple[float, float]:
     """Return mean AP and F1 score of the bundled model's boxes, with the best label for each."""
-    detector = ObjectDetector(ObjectOptions(threshold=0.05))
+    detector = ObjectDetector(ObjectOptions(threshold=LEAST_CONFIDENCE))
     detector.start()
     answers = []
     for path, things in _tests(home):

@@ -145,7 +145,7 @@ def test_counts_and_confusion(cli: Cli, small: None) -> None:
     cat = answer["labels"]["cat"]
     assert (cat["ground_truths"], cat["predictions"], cat["true_positives"]) == (2, 1, 1)
     assert (cat["precision"], cat["recall"], cat["f1"]) == (1, 0.5, pytest.approx(2 / 3))
-    assert (cat["best_f1"], cat["best_threshold"]) == (1, 0.1)
+    assert (cat["best_f1"], cat["best_threshold"]) == (1, 0.05)
     overall = answer["overall"]
     assert (overall["ground_truths"], overall["predictions"], overall["true_positives"]) == (
         3,

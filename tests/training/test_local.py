@@ -65,17 +65,19 @@ def test_the_commands_of_the_page_work(run: Run, photos: Path) -> None:
     assert f"F1 {card['f1']:.3f} on " in said
 
     # The figures follow from the answers, and no picture is in two parts.
-    found = Counter((one["label"], "found") for a in card["answers"] for one in a["found"])
-    for label in card["labels"]:
-        positives = label["true_positives"] + label["false_positives"]
-        assert positives == found[label["label"], "found"]
-        true = sum({"label": label["label"]} in answer["true"] for answer in card["answers"])
-        assert true == label["true_positives"] + label["false_negatives"]
+    shown = run("models", "show", "ground").stdout
+    assert shown.startswith(said[said.index("models/ground/1: F1 ") : said.index("try it:")])
+    assert "the figures follow from the answers on the card" in shown
     parts = Counter(image["sha256"] for image in card["data"]["images"])
     assert set(parts.values()) == {1}
     assert {image["part"] for image in card["data"]["images"]} == {"train", "validation", "test"}
     assert card["base"]["licence"] == "Apache-2.0"
     assert list((folder / "samples").glob("hit-*.jpg"))
+
+    wrong = card | {"f1": 1.5}
+    (folder / "card.json").write_text(json.dumps(wrong), "utf-8")
+    assert "are not right" in run("models", "show", "ground/1", exit_code=1).stderr
+    (folder / "card.json").write_text(json.dumps(card), "utf-8")
 
     tile("grass", 12).save("unseen.jpg")
     [look] = json.loads(run(*detect, "--json").stdout)
@@ -179,6 +181,51 @@ def test_boxes_are_checked_and_their_contents_learned(run: Run, tmp_path: Path) 
     assert card["f1"] == 1
     assert {one["label"] for one in card["labels"]} == {"brick", "grass"}
     assert "--crops needs --kind labels" in run(*train, "--kind", "objects", exit_code=2).stderr
+
+
+def test_images_of_one_photograph_are_in_one_part(run: Run, tmp_path: Path) -> None:
+    categories = [{"id": number, "name": name} for number, name in enumerate(TEXTURES)]
+    images, annotations = [], []
+    for number in range(48):
+        name = TEXTURES[number % 3]
+        tile(name, number // 3).save(tmp_path / f"{number}.png")
+        # Four parts of each texture's photograph, so that there are twelve photographs.
+        photograph = f"{name} {number // 3 % 4}"
+        images.append({"id": number, "file_name": f"{number}.png", "photograph": photograph})
+        annotations.append(
+            {"id": number, "image_id": number, "category_id": number % 3,
+             "bbox": [0, 0, SIDE, SIDE]}
+        )  # fmt: skip
+    file = {"images": images, "annotations": annotations, "categories": categories}
+    for name, shown in (("all", images), ("test", images[:3]), ("rest", images[3:])):
+        numbers = {one["id"] for one in shown}
+        kept = [one for one in annotations if one["image_id"] in numbers]
+        file |= {"images": shown, "annotations": kept}
+        Path(f"{name}.json").write_text(json.dumps(file), "utf-8")
+    train = ["models", "train", "parts", "--on", "local", "--from"]
+    card = run_and_read(run, *train, "all.json")
+    of = {f"{one['id']}.png": one["photograph"] for one in images}
+    parts = {}
+    for image in card["data"]["images"]:
+        parts.setdefault(image["part"], []).append(of[image["name"]])
+    assert sum(map(len, parts.values())) == 48
+    assert len(parts["validation"]) >= 8
+    photographs = [set(some) for some in parts.values()]
+    assert len(photographs) == 3
+    assert sum(map(len, photographs)) == len(set().union(*photographs)) == 12
+
+    given = [*train, "rest.json", "--test", "test.json"]
+    refused = run(*given, "--strict", exit_code=2).stderr
+    assert "9 × image of a photograph that is in the test images: 12.png (brick 0)" in refused
+    card = run_and_read(run, *given)
+    assert len(card["data"]["images"]) == 48 - 9
+
+
+def run_and_read(run: Run, *arguments: object) -> Any:
+    """Train, and return the newest card."""
+    run(*arguments)
+    newest = max(Path("models/parts").glob("[0-9]*"), key=lambda one: int(one.name))
+    return json.loads((newest / "card.json").read_text("utf-8"))
 
 
 def version(number: int, f1: float) -> None:

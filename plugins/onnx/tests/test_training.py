@@ -7,14 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from PIL import Image as Pillow
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.thresholds import thresholds_in_metadata
 from retinue_onnx.training.regression import L2, fit
-from retinue_onnx.training.scoring import average_precision, best_threshold
 from retinue_sdk import ConfigurationError, Image
 from retinue_sdk.training import (
     Annotated,
@@ -25,40 +21,7 @@ from retinue_sdk.training import (
     TrainingStoppedError,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, log_loss
-
-CONFIDENCES = arrays.arrays(
-    np.float32, 12, elements=st.integers(0, 200).map(lambda number: number / 200), unique=True
-)
-"""Further apart than a threshold's three decimals."""
-
-TRUTHS = arrays.arrays(np.bool_, 12)
-
-
-@given(CONFIDENCES, TRUTHS)
-@settings(max_examples=40, deadline=None)
-def test_no_threshold_has_a_better_f1(confidences: np.ndarray, truths: np.ndarray) -> None:
-    threshold = best_threshold(confidences, truths)
-    assert 0 <= threshold <= 1
-
-    def f1(least: float) -> float:
-        right = (truths & (confidences >= least)).sum()
-        return float(2 * right / max(truths.sum() + (confidences >= least).sum(), 1))
-
-    if truths.any():
-        assert f1(threshold) == max(map(f1, confidences))
-    else:
-        assert threshold == 0.5
-
-
-@given(CONFIDENCES, TRUTHS)
-@settings(max_examples=40, deadline=None)
-def test_average_precision_is_scikit_learns(confidences: np.ndarray, truths: np.ndarray) -> None:
-    found = average_precision(confidences, truths)
-    if not truths.any():
-        assert found is None
-    else:
-        assert found == pytest.approx(average_precision_score(truths, confidences), abs=1e-6)
+from sklearn.metrics import log_loss
 
 
 def test_the_fit_is_scikit_learns() -> None:

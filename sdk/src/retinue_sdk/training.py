@@ -154,9 +154,9 @@ class Answer:
 
     Attributes:
         example: The image.
-        found: Its findings at their thresholds, with their confidence.
+        found: Its findings with their confidence, best first, also those below their thresholds.
         true: The right answer: the image's things, or that in a crop.
-        is_right: Whether the findings are all right, and all there is.
+        is_right: Whether the findings at their thresholds are all right, and all there is.
     """
 
     example: Example

@@ -22,6 +22,7 @@ from retinue_workers.settings.settings import Settings
 from retinue_cli.commands.models_compare import compare
 from retinue_cli.commands.models_get import get
 from retinue_cli.commands.models_promote import promote
+from retinue_cli.commands.models_show import show
 from retinue_cli.commands.models_train import train
 from retinue_cli.commands.models_verify import verify
 from retinue_cli.options.json_flag import json_flag, say_beside
@@ -40,6 +41,7 @@ models.add_command(get)
 models.add_command(verify)
 models.add_command(train)
 models.add_command(promote)
+models.add_command(show)
 
 
 @models.command()

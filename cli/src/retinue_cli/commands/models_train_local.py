@@ -9,9 +9,9 @@ import click
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.commands.models_show import print_scores
 from retinue_cli.options.json_flag import Say
 from retinue_cli.output.progress import progress
-from retinue_cli.output.table import print_table
 from retinue_cli.output.words import count
 from retinue_cli.training.sources import HISTORY
 
@@ -232,26 +232,7 @@ class _Reader:
 
 
 def _print(version: "Version", detector: str) -> None:
-    card = version.card
-    tested = len({one["sha256"] for one in card["answers"]})
-    click.echo(
-        f"{version.folder}: F1 {version.f1:.3f} on {count(tested, 'image')} that it has never "
-        f"seen; {count(card['epochs'], 'epoch')}, ended by {card['stopped']}"
-    )
-    rows = [
-        (
-            one["label"],
-            f"{one['threshold']:.2f}",
-            *(_share(one[name]) for name in ("precision", "recall", "f1", "average_precision")),
-            one["true_positives"] + one["false_negatives"],
-        )
-        for one in card["labels"]
-    ]
-    print_table(("label", "threshold", "precision", "recall", "F1", "AP", "things"), rows)
+    print_scores(version)
     options = json.dumps({"model": str(version.model)})
     click.echo(f"try it: retinue detect {detector} photo.jpg --options '{options}'")
     click.echo(f"use it: retinue models promote {version.name} --config FILE")
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

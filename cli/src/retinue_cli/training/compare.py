@@ -16,6 +16,7 @@ from retinue_sdk import (
     Findings,
     Image,
 )
+from retinue_sdk.accuracy import LEAST_CONFIDENCE
 from retinue_sdk.plugins.manager import Plugins
 
 from retinue_cli.data.evaluation.bootstrap import LabelEstimate, estimates
@@ -24,9 +25,6 @@ from retinue_cli.data.evaluation.sample import CocoAnnotation, Sample
 from retinue_cli.training.data import TrainingImage
 from retinue_cli.training.local.train import DETECTORS
 from retinue_cli.training.local.versions import Versions
-
-LEAST_CONFIDENCE = 0.05
-"""Findings of a local version from this confidence count for AP. F1 counts from its threshold."""
 
 CUSTOM_LABELS = "rekognition-custom-labels"
 
@@ -86,10 +84,7 @@ def contestant(name: str, models: Path) -> Contestant:
     versions = Versions(models, folder)
     if number and not number.isdecimal():
         raise ConfigurationError(f"{name}: the version must be a number, such as {folder}/1")
-    finished = versions.all()
-    if not number and not finished:
-        raise ConfigurationError(f"{models / folder} has no finished version")
-    version = versions.get(int(number)) if number else finished[-1]
+    version = versions.find(int(number) if number else None)
     thresholds = {one["label"]: float(one["threshold"]) for one in version.card["labels"]}
     kind = version.card["kind"]
     options: dict[str, Any] = {"model": str(version.model)}

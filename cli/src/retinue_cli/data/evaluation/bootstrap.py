@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from retinue_sdk.accuracy import average_precision, best_first
 
 from retinue_cli.data.evaluation.score import Outcome
 
 Floats = npt.NDArray[np.float64]
-
-RECALLS = np.linspace(0, 1, 101)
-"""COCO's recalls, at which precision is averaged."""
 
 RESAMPLES = 1_000
 SHARE = 0.95
@@ -103,7 +101,7 @@ def _accuracies(
     confidences = np.concatenate([one.confidences for one in outcomes])
     right = np.concatenate([one.is_right for one in outcomes])
     image = np.repeat(np.arange(len(outcomes)), [len(one.confidences) for one in outcomes])
-    order = np.argsort(-confidences, kind="stable")
+    order = best_first(confidences)
     confidences, right, image = confidences[order], right[order], image[order]
     truths = counts @ np.array([one.truths for one in outcomes])
     reported = confidences >= threshold
@@ -112,11 +110,7 @@ def _accuracies(
         if not number:
             continue
         times = often[image]
-        hits, found = np.cumsum(times * right), np.cumsum(times)
-        precision = np.divide(hits, found, out=np.zeros(len(hits)), where=found > 0)
-        envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        places = np.searchsorted(hits / number, RECALLS)  # COCO's 101 recalls
-        accuracies[row, 0] = np.append(envelope, 0.0)[places].mean()
+        accuracies[row, 0] = average_precision(right, int(number), times)
         shown = int(times[reported].sum())
         accuracies[row, 1] = 2 * int(times[reported & right].sum()) / (shown + number)
     return accuracies

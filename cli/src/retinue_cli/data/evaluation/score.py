@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pycocotools import mask  # type: ignore[import-untyped]  # it ships no type information
 from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no type information
 from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
+from retinue_sdk.accuracy import best_threshold
 
 from retinue_cli.data.evaluation.confusion import Confusion, Left
 from retinue_cli.data.evaluation.sample import CocoAnnotation, EvaluationTask, Sample
@@ -319,16 +320,12 @@ def _mean(precision: Any) -> float | None:
 
 
 def _best(sure: Any, right: Any, truths: int) -> tuple[float | None, float | None]:
-    """Return the best F1 and its highest threshold. There must be findings."""
+    """Return the best F1 and its threshold. There must be findings."""
     if not truths or not sure.size:
         return None, None
-    order = np.argsort(-sure, kind="stable")
-    sure, right = sure[order], np.cumsum(right[order])
-    each = 2 * right / (np.arange(1, sure.size + 1) + truths)
-    last_of_ties = np.append(sure[1:] < sure[:-1], True)  # equal confidences belong together
-    each = np.where(last_of_ties, each, -1.0)
-    best = int(np.argmax(each))
-    return float(each[best]), float(sure[best])
+    best = best_threshold(sure, right, truths)
+    counted = sure >= best
+    return _f1(int(right[counted].sum()), int(counted.sum()), truths), best
 
 
 def _f1(right: int, found: int, truths: int) -> float | None:

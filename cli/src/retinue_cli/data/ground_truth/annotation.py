@@ -47,7 +47,7 @@ class AnnotatedImage:
         exhaustive: Whether everything within the scope is annotated.
         others: Things that the format can't express, such as those that people rejected.
         is_complete: Whether all its annotations could be used. The problems name the others.
-        photograph: The photograph that it was made from, if the file says so.
+        photograph: The photograph that it was made from, if the file names it.
     """
 
     name: str

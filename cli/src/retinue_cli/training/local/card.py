@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from retinue_sdk.training import Annotated, Answer, ClassScore, Split, Trained
+from retinue_sdk import BoundingBox
+from retinue_sdk.accuracy import curves
+from retinue_sdk.training import Annotated, ClassScore, Split, Trained
 
 SAMPLES = 6
 """Maximum number of pictures of hits, and of misses."""
@@ -54,7 +56,7 @@ def result_facts(trained: Trained) -> Card:
                 "sha256": answer.example.sha256,
                 "true": [_thing(thing) for thing in answer.true],
                 "found": [
-                    {**_thing(thing), "confidence": round(confidence, 6)}
+                    {**_thing(thing), "confidence": confidence}
                     for thing, confidence in answer.found
                 ],
                 "is_right": answer.is_right,
@@ -62,6 +64,33 @@ def result_facts(trained: Trained) -> Card:
             for answer in trained.answers
         ],
     }
+
+
+def recomputed(card: Mapping[str, Any]) -> list[ClassScore]:
+    """Return the accuracy for each label, from a card's answers and thresholds alone."""
+    answers = [
+        (
+            [(_annotated(one), float(one["confidence"])) for one in answer["found"]],
+            [_annotated(one) for one in answer["true"]],
+        )
+        for answer in card["answers"]
+    ]
+    thresholds = {one["label"]: float(one["threshold"]) for one in card["labels"]}
+    found = curves(thresholds, answers)
+    return [found[label].score(label, least) for label, least in thresholds.items()]
+
+
+def is_consistent(card: Mapping[str, Any]) -> bool:
+    """Return whether the accuracy in a card is that of its answers."""
+    scores = recomputed(card)
+    f1 = [one.f1 for one in scores if one.f1 is not None]
+    mean = round(sum(f1) / len(f1), 6) if f1 else 0.0
+    facts = {"f1": mean, "labels": [_score(one) for one in scores]}
+    return all(card[name] == value for name, value in facts.items())
+
+
+def _annotated(thing: Mapping[str, Any]) -> Annotated:
+    return Annotated(thing["label"], BoundingBox(*thing["box"]) if "box" in thing else None)
 
 
 def _score(score: ClassScore) -> Card:
@@ -73,8 +102,7 @@ def _thing(thing: Annotated) -> Card:
     box = thing.box
     if box is None:
         return {"label": thing.label}
-    sides = (box.left, box.top, box.width, box.height)
-    return {"label": thing.label, "box": [round(side, 6) for side in sides]}
+    return {"label": thing.label, "box": [box.left, box.top, box.width, box.height]}
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int]:
@@ -100,18 +128,20 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def draw_samples(answers: Sequence[Answer], folder: Path) -> None:
-    """Draw some right and some wrong answers: each picture with its findings."""
+def draw_samples(trained: Trained, folder: Path) -> None:
+    """Draw some right and some wrong answers: each picture with the findings at the thresholds."""
     from retinue_cli.output.draw import LabelledBox, paint_pixels
 
+    least = {one.label: one.threshold for one in trained.scores}
     for kind, is_right in (("hit", True), ("miss", False)):
-        chosen = [answer for answer in answers if answer.is_right == is_right][:SAMPLES]
+        chosen = [answer for answer in trained.answers if answer.is_right == is_right][:SAMPLES]
         for number, answer in enumerate(chosen, 1):
             boxes = [
                 LabelledBox.of_image(thing.label, confidence, "label")
                 if (box := thing.box) is None
                 else LabelledBox(thing.label, confidence, box.left, box.top, box.width, box.height)
                 for thing, confidence in answer.found
+                if confidence >= least[thing.label]
             ]
             folder.mkdir(exist_ok=True)
             picture = paint_pixels(answer.example.load().pixels(), boxes)

@@ -61,13 +61,10 @@ def plan(versions: Versions, pool: Pool, number: int | None, *, back: bool) -> S
     current = int(before.split("/")[-2])
     if back:
         number = _before_last_switch(versions, pool, current)
-    found = versions.all()
-    if not found:
-        raise ConfigurationError(f"{versions.folder} has no versions")
-    new = found[-1] if number is None else versions.get(number)
+    new = versions.find(number)
     if new.number == current:
         raise ConfigurationError(f"{pool.file} names {new.name} already")
-    old = next((one for one in found if one.number == current), None)
+    old = next((one for one in versions.all() if one.number == current), None)
     after = before.removesuffix(f"{current}/{MODEL}") + f"{new.number}/{MODEL}"
     return Switch(before, after, old, new)
 

@@ -153,9 +153,7 @@ def train(
         "unconfirmed_images": data.unconfirmed,
         "data": facts,
     }
-    return versions.add(
-        trained.model, about, lambda folder: card.draw_samples(trained.answers, folder)
-    )
+    return versions.add(trained.model, about, lambda folder: card.draw_samples(trained, folder))
 
 
 @contextmanager

@@ -45,6 +45,11 @@ class Version:
         """Return the path of its ONNX file."""
         return self.folder / MODEL
 
+    def is_intact(self) -> bool:
+        """Return whether the ONNX file is the one that the card describes."""
+        with self.model.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == str(self.card["sha256"])
+
     @property
     def f1(self) -> float:
         """Return the F1 score on its test part."""
@@ -78,6 +83,19 @@ class Versions:
         """Return the finished versions, oldest first."""
         folders = [one for one in self.folder.glob("*") if re.fullmatch(r"[1-9]\d*", one.name)]
         return [_read(one) for one in sorted(folders, key=lambda one: int(one.name))]
+
+    def find(self, number: int | None) -> Version:
+        """Return a version: the newest if ``number`` is ``None``.
+
+        Raises:
+            ConfigurationError: It doesn't exist.
+        """
+        if number is not None:
+            return self.get(number)
+        finished = self.all()
+        if not finished:
+            raise ConfigurationError(f"{self.folder} has no finished version")
+        return finished[-1]
 
     def get(self, number: int) -> Version:
         """Return a version.

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from retinue_sdk import ConfigurationError, Json
+from retinue_sdk.accuracy import LEAST_CONFIDENCE, MIN_IOU, Curve, Found, curves, right
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.training import (
     Annotated,
@@ -37,7 +37,7 @@ from retinue_onnx.recognition import Choices, recognised
 from retinue_onnx.session import OnnxSession
 from retinue_onnx.training.assignment import cells_inside
 from retinue_onnx.training.detection_head import Adam, Gradients, forward, gradients_of, sampled
-from retinue_onnx.training.matching import Curve, Found, curves, right
+from retinue_onnx.training.kept import read, write
 from retinue_onnx.training.metadata import metadata
 from retinue_onnx.training.nanodet_body import BINS, SIDE_PX, HeadWeights, NanoDetBody
 from retinue_onnx.training.views import GRIDS, VIEWS, Views
@@ -64,9 +64,6 @@ PATIENCE = 15
 
 PRIOR = 0.01
 """Score of every class before the training (https://arxiv.org/abs/1708.02002)."""
-
-LEAST_CONFIDENCE = 0.05
-"""Findings with less don't count in the metrics, and no threshold is lower."""
 
 
 @dataclass(slots=True)
@@ -102,20 +99,15 @@ class _State:
             self.epoch,
             self.steps,
         ]
-        partial = path.with_suffix(f".{os.getpid()}")
-        with partial.open("wb") as file:
-            np.savez(
-                file, np.array(numbers, float), *(one for head in self._arrays() for one in head)
-            )
-        partial.replace(path)
+        arrays = [one for head in self._arrays() for one in head]
+        write(path, [np.array(numbers, float), *arrays])
 
     def restore(self, path: Path) -> None:
         """Restore the state from the file, if it exists and is complete."""
-        try:
-            with np.load(path) as kept:
-                numbers, *arrays = [kept[name] for name in kept.files]
-        except (OSError, ValueError, EOFError, KeyError):
+        kept = read(path)
+        if kept is None:
             return
+        numbers, *arrays = kept
         self.best = [head.copy() for head in self.heads]
         for optimiser, head in zip(self.optimisers, self.heads, strict=True):
             optimiser.begin(head.arrays)
@@ -325,9 +317,7 @@ class _Run:
         state = self._state
         untuned = self._body.with_heads(state.best, metadata(self._options, self._labels, ()))
         validated = curves(self._labels, self._answers(untuned, self._split.validation))
-        thresholds = {
-            label: max(validated[label].threshold(), LEAST_CONFIDENCE) for label in self._labels
-        }
+        thresholds = {label: validated[label].threshold() for label in self._labels}
         answers = self._answers(untuned, self._split.test)
         tested = curves(self._labels, answers)
         if stopped != "interrupted":
@@ -347,7 +337,7 @@ class _Run:
                 "best_epoch": state.best_epoch,
                 "validation_average_precision": round(state.best_precision, 6),
                 "views": VIEWS,
-                "iou": 0.5,
+                "iou": MIN_IOU,
             },
         )
 
@@ -393,9 +383,9 @@ def _new_heads(body: NanoDetBody, classes: int, seed: int) -> list[HeadWeights]:
 
 
 def _answer(example: Example, found: Found, thresholds: Mapping[str, float]) -> Answer:
-    reported = tuple(one for one in found if one[1] >= thresholds[one[0].label])
+    reported = [one for one in found if one[1] >= thresholds[one[0].label]]
     is_right = all(right(reported, example.things)) and len(reported) == len(example.things)
-    return Answer(example, reported, example.things, is_right)
+    return Answer(example, tuple(found), example.things, is_right)
 
 
 def _check(split: Split) -> None:

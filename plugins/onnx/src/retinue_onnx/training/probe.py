@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from retinue_sdk import ConfigurationError, Json
+from retinue_sdk.accuracy import LEAST_CONFIDENCE, Curve, Truths
 from retinue_sdk.training import (
     Annotated,
     Answer,
@@ -26,11 +27,10 @@ from threadpoolctl import (  # type: ignore[import-untyped]  # it ships no type 
 
 from retinue_onnx.candidates import Floats
 from retinue_onnx.model_file import ModelFile
-from retinue_onnx.training import regression, scoring
+from retinue_onnx.training import regression
 from retinue_onnx.training.features import VIEWS, Features, Sample, samples
 from retinue_onnx.training.metadata import metadata
 from retinue_onnx.training.regression import Regression
-from retinue_onnx.training.scoring import Truths
 
 BASE = "efficientnet-lite0.onnx"
 
@@ -104,8 +104,8 @@ class LinearProbe:
         epochs = options.epochs or regression.EPOCHS
 
         def after_epoch(epoch: int, loss: float, model: Regression) -> None:
-            found = model.probabilities(validated.features)
-            f1 = scoring.mean_f1(_thresholds(found, validated.truths), found, validated.truths)
+            found = _curves(model.probabilities(validated.features), validated.truths)
+            f1 = float(np.mean([one.best_f1() for one in found]))
             progress(TrainingProgress("epochs", epoch, epochs, loss, f1))
 
         # Small products of matrices gain nothing from threads, which wait for each other actively.
@@ -119,18 +119,21 @@ class LinearProbe:
                 after_epoch=after_epoch,
                 stop=stop,
             )
-        thresholds = _thresholds(fit.model.probabilities(validated.features), validated.truths)
-        found = fit.model.probabilities(tested.features)[:, : len(labels)]
+        found = _curves(fit.model.probabilities(validated.features), validated.truths)
+        thresholds = [one.threshold() for one in found]
+        probabilities = fit.model.probabilities(tested.features)
         scores = tuple(
-            scoring.class_score(label, threshold, found[:, index], tested.truths[:, index])
-            for index, (label, threshold) in enumerate(zip(labels, thresholds, strict=True))
+            curve.score(label, threshold)
+            for curve, label, threshold in zip(
+                _curves(probabilities, tested.truths), labels, thresholds, strict=True
+            )
         )
         return Trained(
             _export(fit.model, len(labels), metadata(options, labels, scores)),
             scores,
             tuple(
                 _answer(sample, labels, thresholds, row)
-                for sample, row in zip(tested.samples, found, strict=True)
+                for sample, row in zip(tested.samples, probabilities, strict=True)
             ),
             fit.epochs,
             fit.stopped,
@@ -176,11 +179,13 @@ class LinearProbe:
         return found
 
 
-def _thresholds(probabilities: Floats, truths: Truths) -> list[float]:
-    return [
-        scoring.best_threshold(probabilities[:, index], truths[:, index])
-        for index in range(truths.shape[1])
-    ]
+def _curves(probabilities: Floats, truths: Truths) -> list[Curve]:
+    """Return the curve of each label. The column after the labels' isn't one."""
+    found = []
+    for column, is_true in zip(probabilities.T.astype(float), truths.T, strict=False):
+        reported = column >= LEAST_CONFIDENCE
+        found.append(Curve(int(is_true.sum()), column[reported], is_true[reported]))
+    return found
 
 
 def _answer(
@@ -188,11 +193,12 @@ def _answer(
 ) -> Answer:
     found = [
         (Annotated(label, sample.box), float(confidence))
-        for label, threshold, confidence in zip(labels, thresholds, row, strict=True)
-        if confidence >= threshold
+        for label, confidence in zip(labels, row, strict=False)  # the last may be "none"
+        if confidence >= LEAST_CONFIDENCE
     ]
     found.sort(key=lambda one: -one[1])
-    is_right = {one.label for one, _ in found} == sample.labels
+    least = dict(zip(labels, thresholds, strict=True))
+    is_right = {one.label for one, sure in found if sure >= least[one.label]} == sample.labels
     true = tuple(Annotated(label, sample.box) for label in sorted(sample.labels))
     return Answer(sample.example, tuple(found), true, is_right)
 
