@@ -17,6 +17,7 @@ from retinue_history import (
 from retinue_sdk import (
     AnyDetector,
     AsyncDetector,
+    Capabilities,
     ConfigurationError,
     ImageDetector,
     ImageLimits,
@@ -24,6 +25,7 @@ from retinue_sdk import (
     JobDetector,
 )
 from retinue_sdk.decoding_memory import DecodingMemory
+from retinue_sdk.detector import preparation_of
 from retinue_sdk.errors import format_error
 from retinue_sdk.json_value import encode_json
 from retinue_sdk.limits import MAX_BYTES
@@ -39,6 +41,7 @@ from retinue_workers.dispatch.dispatcher import Dispatcher
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.hosted_models.controllers import ModelControllers
+from retinue_workers.intake.capacity import IMAGES, Capacity, batch_images
 from retinue_workers.intake.inbox import Inbox
 from retinue_workers.intake.prefetch import Prefetch, StageObserver
 from retinue_workers.intake.s3 import ObjectStore
@@ -142,6 +145,14 @@ class Worker:
         queue_depth: Callable[[], QueueDepth] | None = None,
     ) -> None:
         self._settings = settings
+        self._capacity = Capacity.of(
+            settings,
+            [
+                _declared(detector)
+                for detector in detectors
+                if detector.name not in settings.isolation and preparation_of(detector) is not None
+            ],
+        )
         self._plugins = plugins
         self._store = store
         self._history = history
@@ -152,7 +163,7 @@ class Worker:
         self._inbox = Inbox(
             queue,
             gate,
-            capacity=settings.max_in_flight,
+            capacity=self._capacity.messages,
             heartbeat_seconds=settings.heartbeat_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
@@ -179,8 +190,8 @@ class Worker:
             budgets=settings.monthly_budgets_usd,
         )
         self._prefetch = Prefetch(
-            threads=settings.prefetch_threads,
-            max_images=settings.prefetch_images,
+            threads=self._capacity.threads,
+            max_images=self._capacity.images,
             prepare_seconds=settings.detector_timeout_seconds,
         )
         self._metadata = MetadataReader(store, self._prefetch, settings.routes)
@@ -428,10 +439,9 @@ class Worker:
 
     def _observe_stages(self, detector: AnyDetector) -> StageObserver:
         """Let a detector report its stages to the metrics. Return their observer."""
-        with startup_errors(detector.name):
-            declared = detector.capabilities
+        declared = _declared(detector)
         self.metrics.uses(detector.name, declared)
-        held = min(self._settings.prefetch_images, self._settings.max_in_flight)
+        held = min(self._capacity.images, self._capacity.messages)
         if declared.input is not Input.REFERENCE and declared.max_batch_size > held:
             log.warning(
                 "batches_stay_small",
@@ -439,7 +449,7 @@ class Worker:
                 max_batch_size=declared.max_batch_size,
                 images_held=held,
                 remedy="raise RETINUE_PREFETCH_IMAGES and RETINUE_MAX_IN_FLIGHT above "
-                f"{declared.max_batch_size * (declared.max_concurrency + 1)}",
+                f"{batch_images(declared)}",
             )
         observer = partial(self.metrics.stage, detector.name)
         detector.observe_stages(observer)
@@ -462,7 +472,7 @@ class Worker:
             ),
             store=self._store,
             attempts=attempts,
-            max_videos=settings.prefetch_threads,
+            max_videos=self._capacity.threads,
             max_bytes=settings.max_video_bytes,
             max_appearances=settings.max_video_detections,
             on_progress=self._note_progress,
@@ -534,6 +544,11 @@ def _quotas(detectors: Sequence[AnyDetector]) -> dict[str, float]:
     return quotas
 
 
+def _declared(detector: AnyDetector) -> Capabilities:
+    with startup_errors(detector.name):
+        return detector.capabilities
+
+
 def _main_path(
     settings: Settings,
 ) -> tuple[type[DetectorRunner], type[Committer], type[Dispatcher], type[JobScheduler]]:
@@ -565,7 +580,8 @@ def image_limits(settings: Settings) -> ImageLimits:
     decoding_bytes = settings.max_decoding_bytes or min(
         MAX_DECODING_BYTES, usable_bytes // 2 // (1 + len(settings.isolation))
     )
-    file_bytes = usable_bytes // 4 // settings.prefetch_images
+    # More images than these are prepared, and their files freed.
+    file_bytes = usable_bytes // 4 // (settings.prefetch_images or IMAGES)
     return ImageLimits(
         max_bytes=settings.max_image_bytes or max(1, min(MAX_BYTES, file_bytes)),
         max_px=settings.max_image_px,

@@ -121,8 +121,11 @@ class Settings(DescribedModel):
     plugins_dir: Path | None = None
     """Folder of single-file plugins, in addition to installed ones."""
 
-    max_in_flight: int = Field(default=40, ge=10, le=10_000)
-    """Maximum number of messages in flight. SQS delivers at most ten per receive."""
+    max_in_flight: int | None = Field(default=None, ge=10, le=10_000)
+    """Maximum number of messages in flight. SQS delivers at most ten per receive.
+
+    Not set: 40, or a quarter more than prefetch_images.
+    """
 
     wait_time_seconds: int = Field(default=20, ge=0, le=MAX_WAIT_TIME_SECONDS)
     """How long one receive waits for a message (long polling). A stop waits for its end."""
@@ -147,11 +150,18 @@ class Settings(DescribedModel):
     stop_timeout_seconds: float = Field(default=30.0, ge=0, le=3_600)
     """Time after SIGTERM until the worker is killed: the ECS container's ``stopTimeout``."""
 
-    prefetch_threads: int = Field(default=2, ge=1, le=64)
-    """Threads that fetch and decode images before the detectors need them."""
+    prefetch_threads: int | None = Field(default=None, ge=1, le=64)
+    """Threads that fetch and decode images before the detectors need them.
 
-    prefetch_images: int = Field(default=8, ge=1, le=1_000)
-    """Maximum number of images in memory."""
+    Not set: 2, or one per core for a detector whose batches need more than 8 images.
+    """
+
+    prefetch_images: int | None = Field(default=None, ge=1, le=1_000)
+    """Maximum number of images in memory.
+
+    Not set: 8, or enough to fill the batches of detectors that prepare images, such as those on a
+    GPU: max_batch_size × (max_concurrency + 1).
+    """
 
     max_decoding_bytes: int | None = Field(default=None, ge=2**20)
     """Maximum memory for decoding and for decoded images, in bytes.
@@ -163,7 +173,8 @@ class Settings(DescribedModel):
     max_image_bytes: int | None = Field(default=None, ge=1)
     """Maximum size of an image file that is fetched, in bytes.
 
-    Not set: 64 MiB, or less if prefetch_images such files took more than a quarter of the memory.
+    Not set: 64 MiB, or less if prefetch_images such files (8 if it isn't set) took more than a
+    quarter of the memory.
     """
 
     max_image_px: int = Field(default=MAX_PX, ge=1, le=2 * MAX_PX)
