@@ -73,6 +73,7 @@ class Call:
         """Stop the clock of the remaining time."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None  # its context has this call: a cycle of garbage for each image
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
