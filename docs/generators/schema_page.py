@@ -100,6 +100,9 @@ _DIAGRAMS: dict[str, dict[str, tuple[str, ...]]] = {
         "models": ("status", "holder"),
         "model_sessions": ("running_at", "stopped_at"),
     },
+    "Archive": {
+        "archived_months": ("archive", "archived_at"),
+    },
 }
 """The tables of each diagram, with the columns to show beside the keys."""
 

@@ -4,7 +4,8 @@ Every step runs in short transactions, and can be interrupted and repeated. None
 lock that isn't free within a second is given up and requested again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
@@ -18,15 +19,18 @@ from retinue_history.db.engine import (
     map_engine_errors,
     without_statement_limit,
 )
+from retinue_history.db.errors import HistoryError
 from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout
 from retinue_history.privacy.label_pruning import prune_labels
 from retinue_history.schema.version import check_schema
 from retinue_history.upkeep import retention
+from retinue_history.upkeep.archiving import Destination, archive_month, archives_in_use
 
 MONTHS_AHEAD = 3
 """Months whose partitions exist before they begin. Maintenance may fail for that long."""
 
 _LOCK = 0x5245_5449_4E55_4503  # "RETINU", 3: held during maintenance; 2 is that of erasures
+_LOCK_REFUSAL = "another process is maintaining this database"
 _TRIES = 60
 _LOCK_RUNS = "LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"
 
@@ -76,6 +80,7 @@ def maintain(
     dry_run: bool = False,
     tell: Callable[[str], None],
     find_served: FindServed = _nothing_served,
+    archive: Destination | None = None,
 ) -> None:
     """Add partitions and apply the retention. Idempotent.
 
@@ -86,24 +91,30 @@ def maintain(
         tell: Called with one line per step.
         find_served: Called with up to 500 images before they are purged. Those that S3 serves
             count as deleted no longer.
+        archive: Where months of detections go when they are dropped.
 
     Raises:
+        HistoryError: Months of this history are in another archive.
         HistorySchemaError: The database is not migrated.
         HistoryUnavailableError: It can't be reached, the login isn't the owner, another process is
             maintaining it, or a table was in use for too long.
     """
     with map_engine_errors(), engine.connect() as connection:
         check_schema(driver_connection(connection))
+    check_archives(engine, None if archive is None else archive.name)
     now = datetime.now(UTC)
     engine = without_statement_limit(engine)
     with (
         map_engine_errors(),
-        advisory_lock(engine, _LOCK, refusal="another process is maintaining this database"),
+        maintenance_lock(engine),
         engine.connect() as connection,
     ):
+        if archive is not None and not dry_run:
+            archive.prepare()
         _add_months(connection, dry_run, tell)
         if keep.detections_months is not None:
-            _drop_months(connection, months_before(now, keep.detections_months), dry_run, tell)
+            before = months_before(now, keep.detections_months)
+            _drop_months(connection, before, archive, dry_run, tell)
         if keep.raw_responses_days is not None:
             before = now - timedelta(days=keep.raw_responses_days)
             _in_batches(connection, retention.RAW_RESPONSES, {"before": before}, dry_run, tell)
@@ -121,6 +132,32 @@ def maintain(
         with connection.begin():
             # Autovacuum analyzes only partitions; the planner also needs statistics of the whole.
             connection.execute(text("ANALYZE detections"))
+
+
+@contextmanager
+def maintenance_lock(engine: Engine) -> Iterator[None]:
+    """Keep others from maintaining the database, or changing its archive, for a ``with`` block.
+
+    Raises:
+        HistoryUnavailableError: Another process does.
+    """
+    with advisory_lock(engine, _LOCK, refusal=_LOCK_REFUSAL):
+        yield
+
+
+def check_archives(engine: Engine, configured: str | None) -> None:
+    """Check that the configured archive is the only one with months of this history.
+
+    Raises:
+        HistoryError: It isn't.
+    """
+    others = archives_in_use(engine) - {configured}
+    if others:
+        raise HistoryError(
+            f"months of this history are in the archive {', '.join(sorted(others))}, and "
+            f"RETINUE_ARCHIVE is {configured or 'not set'}. Set it to that archive. If the archive "
+            "was moved, change archived_months.archive as the tables' owner"
+        )
 
 
 def months_before(moment: datetime, months: int) -> datetime:
@@ -145,18 +182,37 @@ def _add_months(connection: Connection, dry_run: bool, tell: Callable[[str], Non
 
 
 def _drop_months(
-    connection: Connection, before: datetime, dry_run: bool, tell: Callable[[str], None]
+    connection: Connection,
+    before: datetime,
+    archive: Destination | None,
+    dry_run: bool,
+    tell: Callable[[str], None],
 ) -> None:
-    """Drop past months, and delete old rows from partitions that also have newer ones."""
+    """Drop past months, and delete old rows from partitions that also have newer ones.
+
+    With an archive, whole months are copied to it first, and other partitions stay. The next
+    maintenance moves old rows of ``detections_default`` into partitions of their months.
+    """
     with connection.begin():
         partitions = connection.execute(
-            text(
-                "SELECT partition, ends <= :before FROM detections_partitions() "
-                "WHERE starts < :before UNION ALL SELECT 'detections_default', false"
-            ),
+            text("""
+                SELECT
+                    partition,
+                    CASE WHEN timezone('UTC', ends) = timezone('UTC', starts) + interval '1 month'
+                    THEN starts END,
+                    ends <= :before
+                FROM detections_partitions() WHERE starts < :before
+                UNION ALL SELECT 'detections_default', NULL, false
+            """),
             {"before": before},
         ).all()
-    for name, is_over in partitions:
+    for name, month, is_over in partitions:
+        if archive is not None:
+            if month is not None and is_over:
+                if not dry_run:
+                    archive_month(connection, archive, name, month.astimezone(UTC))
+                tell(f"{'would archive' if dry_run else 'archived'} {name} in {archive.name}")
+            continue
         if not is_over:
             _in_batches(
                 connection, retention.old_detections(name), {"before": before}, dry_run, tell

@@ -216,6 +216,12 @@ class Settings(DescribedModel):
     retention_detections_months: int | None = Field(default=None, ge=1, le=1_200)
     """Whole months of detections that ``retinue maintain`` keeps. Not set: all."""
 
+    archive: str | None = Field(default=None, min_length=1)
+    """Where ``retinue maintain`` puts months of detections that it drops; see archive.md.
+
+    ``s3://bucket/prefix``, or a folder. Not set: they are deleted.
+    """
+
     retention_raw_responses_days: int | None = Field(default=None, ge=0, le=36_500)
     """Days for which ``retinue maintain`` keeps raw responses. Not set: all."""
 

@@ -43,7 +43,7 @@ def write_parquet(
     written = Written()
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         while group := list(islice(blocks, ROWS_PER_GROUP)):
-            writer.write_table(_table(schema, group))
+            writer.write_table(csv_table(schema, group))
             written.detections += len(group)
             advance(len(group))
     return written
@@ -66,8 +66,8 @@ def _schema(pa: Any) -> Any:
     return pa.schema([(name, types.get(name, text)) for name in DETECTION_COLUMNS])
 
 
-def _table(schema: Any, lines: Iterable[Buffer]) -> Any:
-    """Return lines of CSV as a table."""
+def csv_table(schema: Any, lines: Iterable[Buffer]) -> Any:
+    """Return lines of Postgres' CSV as a table."""
     from pyarrow import csv
 
     return csv.read_csv(

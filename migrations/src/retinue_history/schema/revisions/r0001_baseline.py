@@ -26,6 +26,7 @@ def upgrade() -> None:
     _run(
         "locks",
         "partitions",
+        "archiving",
         "labels",
         "run_counts",
         "recording",

@@ -70,7 +70,7 @@ GRANT SELECT ON
     images, videos, jobs, removals, runs, detections, detector_configurations,
     configurations_in_use,
     run_counts, label_counts, labels, label_parents, quotas, quota_leases, monthly_spending, models,
-    model_sessions, erasures,
+    model_sessions, erasures, archived_months,
     truths, truth_items, review_queues, review_images, review_leases, answers, answer_items, audit_log
     TO retinue_reader;
 

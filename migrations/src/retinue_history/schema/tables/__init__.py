@@ -10,7 +10,8 @@ import retinue_history.schema.tables.labels
 import retinue_history.schema.tables.people
 import retinue_history.schema.tables.quotas
 import retinue_history.schema.tables.hosted_models
-import retinue_history.schema.tables.review  # noqa: F401
+import retinue_history.schema.tables.review
+import retinue_history.schema.tables.archiving  # noqa: F401
 # isort: on
 
 __all__ = ["metadata"]

@@ -1,0 +1,419 @@
+"""Months leave Postgres for an archive, and nothing is lost or doubled wherever it is killed."""
+
+import signal
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generators.archive_columns import archive_columns
+from retinue_cli.data.archive.archive import Archive
+from retinue_cli.data.archive.manifest import DATA, MANIFEST
+from retinue_cli.data.archive.months import ArchiveDestination
+from retinue_cli.data.archive.place import ArchiveConflictError, Bucket, Folder, Place
+from retinue_cli.data.archive.query import VIEWS, ArchiveQuery, run_archive_query
+from retinue_cli.local import AwsEndpoint
+from retinue_history import (
+    DetectionRecord,
+    History,
+    HistoryError,
+    HistoryUnavailableError,
+    QueryError,
+)
+from retinue_history.upkeep.maintenance import Retention, maintain, months_before
+from retinue_sdk import ConfigurationError
+from retinue_sdk.json_value import encode_json
+from sqlalchemy import Engine, text
+
+Make = Callable[..., Any]
+
+KEEP = Retention(detections_months=1, deleted_images_days=None)
+MONTHS = [months_before(datetime.now(UTC), number) for number in range(5)]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Return a place for an archive, of each kind."""
+    if request.param == "folder":
+        return Folder(tmp_path / "archive")
+    s3 = request.getfixturevalue("aws").client("s3")
+    bucket = f"b{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=bucket)
+    return Bucket(s3, bucket, "history/")
+
+
+@pytest.fixture
+def labels(history: History, image: Make, run: Make) -> Counter[str]:
+    """Record two detectors' findings in five months, with awkward texts. Return the labels."""
+    texts = ['a "quoted", one\nwith lines', "Cat", "ü" * 700, "Dog", "Cat"]
+    for number, month in enumerate(MONTHS):
+        seen = image(f"{number}.jpg", uploaded_at=month)
+        runs = []
+        for detector in ("labels", "faces é/2"):
+            found = tuple(
+                DetectionRecord(
+                    "label", label, 0.5, attributes=encode_json({"n": [number, None, label]})
+                )
+                for label in texts
+            )
+            when = month + timedelta(minutes=number)
+            runs.append(run(seen, detector=detector, started_at=when, detections=found))
+        history.record([seen], runs)
+    return Counter({label: texts.count(label) * 10 for label in texts})
+
+
+def archive_months(engine: Engine, url: str, place: Place) -> list[str]:
+    lines: list[str] = []
+    destination = ArchiveDestination(place, url, lambda _: None)
+    maintain(engine, KEEP, tell=lines.append, archive=destination)
+    return [line for line in lines if line.startswith("archived")]
+
+
+def ask(place: Place, url: str, sql: str, **options: Any) -> list[tuple[Any, ...]]:
+    return run_archive_query(place, url, ArchiveQuery(sql, **options), lambda _: None).rows
+
+
+def seen_by_both(place: Place, url: str) -> Counter[str]:
+    return Counter(
+        dict(ask(place, url, "SELECT label, count(*) FROM detection_history GROUP BY 1"))
+    )
+
+
+def value(engine: Engine, query: str) -> Any:
+    with engine.connect() as connection:
+        return connection.scalar(text(query))
+
+
+def test_months_leave_and_one_query_sees_all(
+    engine: Engine, history_url: str, place: Place, labels: Counter[str]
+) -> None:
+    with engine.connect() as connection:
+        columns = ", ".join(
+            name if name not in ("image_id", "attributes") else f"{name}::text"
+            for name in columns_of(engine, "detection_history")
+        )
+        before = connection.execute(
+            text(f"SELECT {columns} FROM detection_history ORDER BY detection_id")
+        ).all()
+    assert len(archive_months(engine, history_url, place)) == 3
+    assert value(engine, "SELECT count(*) FROM detections") == 20
+    assert value(engine, "SELECT count(*) FROM archived_months WHERE archived_at IS NOT NULL") == 3
+    assert seen_by_both(place, history_url) == labels
+    after = ask(place, history_url, "FROM detection_history ORDER BY detection_id")
+    assert after == [tuple(row) for row in before]
+    files = Archive.open(place).files
+    assert {(file.detector, file.month) for file in files} == {
+        (detector, f"{month:%Y-%m}") for detector in ("labels", "faces é/2") for month in MONTHS[2:]
+    }
+    assert {name for name, _ in place.list(DATA)} == {file.name for file in files}
+    assert archive_months(engine, history_url, place) == []
+    narrow = {"since": MONTHS[3], "until": MONTHS[2]}
+    assert ask(place, history_url, "SELECT count(*) FROM detection_history", **narrow) == [(10,)]
+
+
+def columns_of(engine: Engine, view: str) -> list[str]:
+    with engine.connect() as connection:
+        names = connection.scalars(
+            text(
+                "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:view AS regclass) "
+                "AND attnum > 0 ORDER BY attnum"
+            ),
+            {"view": view},
+        )
+        return [name for name in names if name != "box"]
+
+
+def test_late_detections_are_added_to_their_month(
+    engine: Engine,
+    history: History,
+    history_url: str,
+    tmp_path: Path,
+    labels: Counter[str],
+    image: Make,
+    run: Make,
+) -> None:
+    place = Folder(tmp_path / "archive")
+    archive_months(engine, history_url, place)
+    late = image("late.jpg", uploaded_at=MONTHS[4])
+    found = (DetectionRecord("label", "Late", 0.5),)
+    done = run(late, started_at=MONTHS[4], detections=found)
+    history.record([late], [done, run(late, detector="newer", started_at=MONTHS[0])])
+    expected = labels + Counter(Late=1)
+    assert seen_by_both(place, history_url) == expected
+    assert len(archive_months(engine, history_url, place)) == 1
+    assert seen_by_both(place, history_url) == expected
+    assert len(Archive.open(place).files) == 7
+    # The latest runs are known to Postgres only.
+    latest = "SELECT count(*) FROM latest_detections"
+    assert ask(place, history_url, latest) == [(51,)]
+    again = run(late, fingerprint="g", started_at=MONTHS[0], detections=found * 2)
+    history.record([late], [again])
+    assert ask(place, history_url, latest) == [(52,)]
+    assert ask(place, history_url, f"{latest} WHERE label = 'Late'") == [(2,)]
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+class Mortal:
+    """A place at which the process is killed, before or after one of its changes.
+
+    Args:
+        place: The place.
+        lives: The number of changes before the last one.
+        kill: Ends the process.
+    """
+
+    CHANGES = ("replace", "overwrite", "add", "delete")
+
+    def __init__(self, place: Place, lives: float, kill: Callable[[], None]) -> None:
+        self.place, self.lives, self.kill = place, lives, kill
+        self.changes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.place, name)
+        return self._change(found) if name in self.CHANGES else found
+
+    def _change(self, change: Callable[..., Any]) -> Callable[..., Any]:
+        def changing(*arguments: Any) -> Any:
+            self.changes += 1
+            if self.changes > self.lives:
+                self.kill()
+            return change(*arguments)
+
+        return changing
+
+
+def die() -> None:
+    raise KilledError
+
+
+def test_killed_before_each_change_nothing_is_lost_or_doubled(
+    engine: Engine, history_url: str, place: Place, labels: Counter[str]
+) -> None:
+    """Each attempt gets one change further than the last one. Between them, a row changes."""
+    lives = 0
+    Archive.open_or_create(place)
+    while True:
+        mortal = Mortal(place, lives, die)
+        try:
+            archive_months(engine, history_url, mortal)
+            break
+        except KilledError:
+            assert seen_by_both(place, history_url) == labels, f"killed at change {lives}"
+            lives += 1
+    assert lives >= 8
+    assert seen_by_both(place, history_url) == labels
+    assert {name for name, _ in place.list(DATA)} == {
+        file.name for file in Archive.open(place).files
+    }
+
+
+def test_a_real_kill_between_the_manifest_and_the_drop(
+    engine: Engine, history_url: str, tmp_path: Path, labels: Counter[str]
+) -> None:
+    """SIGKILL at the moment of publication, of another process with its open connections."""
+    place = Folder(tmp_path / "archive")
+    script = f"""if True:
+        import os, signal, sys
+        from pathlib import Path
+        from retinue_cli.data.archive import months
+        from retinue_cli.data.archive.place import Folder
+        from retinue_history.db.engine import create_history_engine
+        from retinue_history.upkeep.maintenance import Retention, maintain
+
+        class Destination(months.ArchiveDestination):
+            def copy(self, month):
+                super().copy(month)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        url = sys.argv[1]
+        archive = Destination(Folder(Path({str(tmp_path / "archive")!r})), url, lambda _: None)
+        engine = create_history_engine(url, application_name="test")
+        maintain(engine, Retention(detections_months=1), tell=print, archive=archive)
+    """
+    done = subprocess.run([sys.executable, "-c", script, history_url], check=False)
+    assert done.returncode == -signal.SIGKILL
+    [attempt] = {file.attempt for file in Archive.open(place).files}
+    assert value(engine, "SELECT attempt FROM archived_months") == attempt
+    assert seen_by_both(place, history_url) == labels
+    assert len(archive_months(engine, history_url, place)) == 3
+    assert seen_by_both(place, history_url) == labels
+
+
+def test_a_month_that_changes_while_it_is_copied_is_copied_again(
+    engine: Engine, history_url: str, tmp_path: Path, labels: Counter[str]
+) -> None:
+    class Changing(ArchiveDestination):
+        changes = 0
+
+        def copy(self, month: Any) -> None:
+            super().copy(month)
+            if self.changes:
+                self.changes -= 1
+                with engine.begin() as connection:
+                    connection.execute(
+                        text(
+                            f"DELETE FROM detections WHERE detection_id = "
+                            f"(SELECT min(detection_id) FROM {month.partition})"
+                        )
+                    )
+
+    destination = Changing(Folder(tmp_path / "archive"), history_url, lambda _: None)
+    destination.changes = 2
+    maintain(engine, KEEP, tell=lambda _: None, archive=destination)
+    place = Folder(tmp_path / "archive")
+    assert seen_by_both(place, history_url).total() == labels.total() - 2
+    assert {name for name, _ in place.list(DATA)} == {
+        file.name for file in Archive.open(place).files
+    }
+
+
+def test_a_month_that_always_changes_stays(
+    engine: Engine, history_url: str, tmp_path: Path, labels: Counter[str]
+) -> None:
+    class Restless(ArchiveDestination):
+        def copy(self, month: Any) -> None:
+            super().copy(month)
+            with engine.begin() as connection:
+                connection.execute(text(f"UPDATE {month.partition} SET confidence = 0.25"))
+
+    place = Folder(tmp_path / "archive")
+    with pytest.raises(HistoryUnavailableError, match="3 times in a row"):
+        maintain(
+            engine,
+            KEEP,
+            tell=lambda _: None,
+            archive=Restless(place, history_url, lambda _: None),
+        )
+    assert value(engine, "SELECT count(*) FROM detections") == labels.total()
+    assert seen_by_both(place, history_url) == labels
+
+
+def test_a_document_is_replaced_only_by_who_read_it(place: Place) -> None:
+    tag = place.replace("doc", b"1", None)
+    assert place.read("doc") == (b"1", tag)
+    with pytest.raises(ArchiveConflictError):
+        place.replace("doc", b"2", None)
+    newer = place.replace("doc", b"3", tag)
+    with pytest.raises(ArchiveConflictError):
+        place.replace("doc", b"4", tag)
+    assert place.read("doc") == (b"3", newer)
+    assert place.read("nothing") is None
+    assert list(place.list("")) == [("doc", 1)] or isinstance(place, Folder)
+    place.delete("doc")
+    place.delete("doc")
+    assert place.read("doc") is None
+
+
+def test_two_processes_cannot_change_an_archive(place: Place) -> None:
+    first, second = Archive.open_or_create(place), Archive.open(place)
+    first.publish([], [])
+    changed = Archive.open(place)
+    place.replace(MANIFEST, Archive.open(place)._manifest.dump() + b"\n", changed._tag)
+    with pytest.raises(ConfigurationError, match="another process changed"):
+        second.publish([], [])
+
+
+@pytest.fixture
+def archived(engine: Engine, history_url: str, tmp_path: Path, labels: Counter[str]) -> Folder:
+    place = Folder(tmp_path / "archive")
+    archive_months(engine, history_url, place)
+    return place
+
+
+def test_damage_is_an_error_that_names_the_remedy(
+    engine: Engine, archived: Folder, history_url: str, tmp_path: Path
+) -> None:
+    def refused(what: str) -> None:
+        with pytest.raises((ConfigurationError, QueryError), match=what):
+            ask(archived, history_url, "SELECT max(bucket), max(label) FROM detection_history")
+
+    file = Archive.open(archived).files[0]
+    path = tmp_path / "archive" / file.name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    refused("has .* bytes, not .*Restore it from a backup")
+    path.write_bytes(whole[:200] + bytes(byte ^ 1 for byte in whole[200:600]) + whole[600:])
+    refused("a file of the archive can't be read")
+    path.unlink()
+    refused("is missing. Restore it from a backup")
+    path.write_bytes(whole)
+    manifest = tmp_path / "archive" / MANIFEST
+    listed = manifest.read_bytes()
+    manifest.write_bytes(listed.replace(b'"version": 1', b'"version": 2'))
+    refused("has format 2, and this release reads up to 1: update Retinue")
+    with pytest.raises(ConfigurationError, match="update Retinue"):
+        archive_months(engine, history_url, archived)
+    manifest.write_bytes(listed[:-9])
+    refused("is damaged")
+    manifest.unlink()
+    refused("isn't an archive")
+    with pytest.raises(ConfigurationError, match="has data files and no manifest"):
+        archive_months(engine, history_url, archived)
+    with pytest.raises(HistoryError, match="RETINUE_ARCHIVE is not set"):
+        maintain(engine, KEEP, tell=lambda _: None)
+
+
+def test_a_bucket_that_refuses_is_an_error_before_harm(
+    engine: Engine, history_url: str, aws: AwsEndpoint, labels: Counter[str]
+) -> None:
+    with pytest.raises(ConfigurationError, match="create the bucket, or correct RETINUE_ARCHIVE"):
+        archive_months(engine, history_url, Bucket(aws.client("s3"), "no-such-bucket", ""))
+    assert value(engine, "SELECT count(*) FROM detections") == labels.total()
+
+
+HOSTILE = (
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "SELECT * FROM read_text('/proc/self/environ')",
+    "SELECT * FROM glob('/*')",
+    "FROM '/etc/passwd'",
+    "FROM query('FROM read_text(''/etc/passwd'')')",
+    "COPY detections TO '/tmp/out.csv'",
+    "ATTACH '/tmp/other.db'",
+    "INSTALL httpfs",
+    "SET memory_limit = '100GB'",
+    "CREATE TABLE t AS SELECT 1",
+    "DROP VIEW detections",
+    "SELECT 1; SELECT 2",
+    "",
+    "SELECT repeat(chr(120), 3000000000)",
+    "SELECT nothing FROM detection_history",
+)
+
+
+def test_a_hostile_query_reads_nothing_else(archived: Folder, history_url: str) -> None:
+    for sql in HOSTILE:
+        with pytest.raises(QueryError):
+            ask(archived, history_url, sql)
+    with pytest.raises(QueryError, match="took longer than"):
+        ask(
+            archived,
+            history_url,
+            "SELECT count(*) FROM range(10000000000) AS a, range(1000000) AS b",
+            timeout_seconds=0.2,
+        )
+    limited = ArchiveQuery("SELECT * FROM range(1000000000)", row_limit=3)
+    result = run_archive_query(archived, history_url, limited, lambda _: None)
+    assert (len(result.rows), result.truncated) == (3, True)
+
+
+def test_views_have_the_columns_of_postgres(
+    engine: Engine, archived: Folder, history_url: str
+) -> None:
+    for view in VIEWS:
+        asked = ArchiveQuery(f"FROM {view} LIMIT 0")
+        found = run_archive_query(archived, history_url, asked, lambda _: None).columns
+        assert list(found) == columns_of(engine, view)
+
+
+def test_the_page_lists_the_columns() -> None:
+    page = (Path(__file__).parents[2] / "docs/archive.md").read_text(encoding="utf-8")
+    [_, table] = page.split("<!-- columns -->\n")
+    assert table.partition("\n<!-- end of columns -->")[0] == archive_columns()
