@@ -50,6 +50,7 @@ lint: .venv/for-development ## check style, format and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tools.prose
+	$(BIN)/python -m tools.terraform_tables --check
 
 test-stack: .venv/for-development ## apply infra to LocalStack and drive it: STACK=light for a lighter one
 	@PYTHONPATH=tests STACK='$(STACK)' $(BIN)/python -m stack
@@ -99,10 +100,10 @@ release: .venv/for-development ## set the version, build, commit and tag: VERSIO
 publish: .venv/for-development ## upload dist to PyPI, as the release workflow does
 	$(BIN)/uv publish --trusted-publishing always dist/*.whl
 
-deploy: .venv/for-development ## deploy to AWS: ENV=dev, REGION=…, IMAGE_TAG=an earlier one to roll back
-	@$(DEPLOY) deploy $(AWS_OPTIONS) $(TAG_OPTION) $(if $(ALLOW_DELETE),--allow-delete)
+deploy: .venv/for-development ## deploy to AWS: ENV=dev, REGION=…, IMAGE_TAG=an earlier one to roll back, PLAN=what was reviewed
+	@$(DEPLOY) deploy $(AWS_OPTIONS) $(TAG_OPTION) $(if $(ALLOW_DELETE),--allow-delete) $(if $(PLAN),--plan '$(PLAN)')
 
-plan: .venv/for-development ## show what a deployment would change
+plan: .venv/for-development ## show what a deployment would change, and save it for review
 	@$(DEPLOY) plan $(AWS_OPTIONS) $(TAG_OPTION)
 
 image: .venv/for-development ## build the container image and push it

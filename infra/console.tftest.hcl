@@ -6,7 +6,6 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  region      = "eu-west-1"
   image_tag   = "1.0.0"
   pools       = { labels = { detectors = { rekognition-labels = {} } } }
 

@@ -9,21 +9,57 @@ locals {
   name = "retinue-${var.environment}"
 
   # Globally unique, and known before the bucket exists: the network's policies name it.
-  bucket_name = coalesce(var.bucket_name, "${local.name}-images-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.name}")
-  bucket_arn  = "arn:${data.aws_partition.current.partition}:s3:::${local.bucket_name}"
+  bucket_name = coalesce(var.bucket_name, "${local.name}-images-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}")
   gpu_pools   = { for name, pool in var.pools : name => pool if pool.gpu }
+  key_arn     = var.existing_key_arn != null ? var.existing_key_arn : module.key[0].arn
 
-  network = { subnet_ids = module.network.subnet_ids, security_group_id = module.network.worker_security_group_id }
+  # The buckets with images, and the keys of those that are encrypted with another key.
+  images = {
+    bucket_arns = [
+      for name in concat(var.create_bucket ? [local.bucket_name] : [], [for source in values(var.sources) : source.bucket_name]) :
+      "arn:${data.aws_partition.current.partition}:s3:::${name}"
+    ]
+    key_arns = distinct(compact([for source in values(var.sources) : source.key_arn]))
+  }
+
+  # How the pools hear of images: from topics, and from EventBridge.
+  events = {
+    topic_arns = merge(
+      { for bucket in module.image_bucket : "own" => bucket.topic_arn },
+      { for name, source in var.sources : name => source.topic_arn if source.topic_arn != null },
+    )
+    buckets = { for name, source in var.sources : name => {
+      name       = source.bucket_name
+      account_id = coalesce(source.account_id, data.aws_caller_identity.current.account_id)
+    } if source.topic_arn == null }
+  }
+  topic_accounts = setsubtract([for source in values(var.sources) : split(":", source.topic_arn)[4] if source.topic_arn != null], [data.aws_caller_identity.current.account_id])
+
+  network = {
+    subnet_ids        = module.network.subnet_ids
+    security_group_id = module.network.worker_security_group_id
+    assign_public_ip  = module.network.assign_public_ip
+  }
+
+  cluster = var.existing_cluster != null ? {
+    arn  = data.aws_ecs_cluster.existing[0].arn
+    name = var.existing_cluster.name
+    } : {
+    arn  = aws_ecs_cluster.this[0].arn
+    name = aws_ecs_cluster.this[0].name
+  }
 
   # Without the alarms' topic: it comes with the services, and migrations run before there are any.
   task = {
     name_prefix        = local.name
     image              = module.image_reference.images.cpu
     repository_arn     = module.image_reference.repository_arn
-    cluster            = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster.this.name }
+    cluster            = local.cluster
     network            = local.network
-    key_arn            = module.key.arn
+    key_arn            = local.key_arn
     log_retention_days = var.log_retention_days
+    boundary_arn       = var.permissions_boundary_arn
+    arm64              = var.arm64
   }
 }
 
@@ -34,12 +70,15 @@ module "image_reference" {
   tag             = var.image_tag
   uri             = var.image_uri
   cuda            = length(local.gpu_pools) > 0
+  arm64           = var.arm64
 }
 
 module "key" {
   source = "./modules/key"
+  count  = var.existing_key_arn == null ? 1 : 0
 
   name                 = local.name
+  topic_account_ids    = local.topic_accounts
   deletion_window_days = var.protect ? 30 : 7
 }
 
@@ -52,18 +91,22 @@ module "network" {
   zone_count          = var.zone_count
   zone_ids            = var.zone_ids
   endpoint_zone_count = var.endpoint_zone_count
+  egress              = var.egress
   container_instances = length(local.gpu_pools) > 0
   event_buses         = anytrue([for pool in values(var.pools) : pool.event_bus_arn != null])
-  bucket_arns         = [local.bucket_arn]
-  key_arn             = module.key.arn
+  bucket_arns         = local.images.bucket_arns
+  boundary_arn        = var.permissions_boundary_arn
+  key_arn             = local.key_arn
   log_retention_days  = var.log_retention_days
 }
 
 module "image_bucket" {
   source = "./modules/image_bucket"
+  count  = var.create_bucket ? 1 : 0
 
   name              = local.bucket_name
-  key_arn           = module.key.arn
+  key_arn           = local.key_arn
+  boundary_arn      = var.permissions_boundary_arn
   expire_days       = var.image_expire_days
   access_log_bucket = var.access_log_bucket
   force_destroy     = !var.protect
@@ -74,12 +117,14 @@ module "database" {
   source = "./modules/database"
 
   name                        = local.name
+  existing                    = var.existing_database
+  boundary_arn                = var.permissions_boundary_arn
   vpc_id                      = module.network.vpc_id
   subnet_ids                  = module.network.subnet_ids
   client_security_group_ids   = merge(var.database_clients.security_group_ids, { workers = module.network.worker_security_group_id })
   client_cidr_blocks          = var.database_clients.cidr_blocks
   analysts                    = var.analysts
-  key_arn                     = module.key.arn
+  key_arn                     = local.key_arn
   engine_version              = var.database.engine_version
   instance_class              = var.database.instance_class
   storage_gb                  = var.database.storage_gb
@@ -96,12 +141,16 @@ module "database" {
 # Container Insights would otherwise create this log group, unencrypted and without expiry.
 resource "aws_cloudwatch_log_group" "container_insights" {
   # checkov:skip=CKV_AWS_338:each environment sets its own retention; production keeps a year
+  count = var.existing_cluster == null ? 1 : 0
+
   name              = "/aws/ecs/containerinsights/${local.name}/performance"
   retention_in_days = var.log_retention_days
-  kms_key_id        = module.key.arn
+  kms_key_id        = local.key_arn
 }
 
 resource "aws_ecs_cluster" "this" {
+  count = var.existing_cluster == null ? 1 : 0
+
   name = local.name
 
   # Scaling reads RunningTaskCount.
@@ -114,16 +163,40 @@ resource "aws_ecs_cluster" "this" {
 }
 
 resource "aws_ecs_cluster_capacity_providers" "this" {
-  cluster_name       = aws_ecs_cluster.this.name
+  count = var.existing_cluster == null ? 1 : 0
+
+  cluster_name       = aws_ecs_cluster.this[0].name
   capacity_providers = concat(["FARGATE", "FARGATE_SPOT"], [for pool in module.gpu_capacity : pool.name])
+}
+
+data "aws_ecs_cluster" "existing" {
+  count = var.existing_cluster == null ? 0 : 1
+
+  cluster_name = var.existing_cluster.name
+
+  lifecycle {
+    postcondition {
+      condition     = self.status == "ACTIVE" && anytrue([for setting in self.setting : setting.name == "containerInsights" && contains(["enabled", "enhanced"], setting.value)])
+      error_message = "The cluster ${var.existing_cluster.name} must be active and have Container Insights: aws ecs update-cluster-settings --cluster ${var.existing_cluster.name} --settings name=containerInsights,value=enabled"
+    }
+  }
+}
+
+# EventBridge brings events of buckets in other accounts, if their owners send them to this account's bus.
+resource "aws_cloudwatch_event_permission" "sources" {
+  for_each = setsubtract([for bucket in values(local.events.buckets) : bucket.account_id], [data.aws_caller_identity.current.account_id])
+
+  principal    = each.key
+  statement_id = "${local.name}-${each.key}"
 }
 
 module "gpu_capacity" {
   source   = "./modules/gpu_capacity"
-  for_each = local.gpu_pools
+  for_each = var.existing_cluster == null ? local.gpu_pools : {}
 
   name                 = "${local.name}-${each.key}"
   cluster_name         = local.name
+  boundary_arn         = var.permissions_boundary_arn
   network              = local.network
   instance_types       = each.value.gpu_instance_types
   max                  = each.value.max
@@ -148,7 +221,7 @@ module "maintenance" {
   task            = local.task
   database        = module.database.owner
   retention       = var.retention
-  bucket_arn      = module.image_bucket.arn
+  bucket_arns     = local.images.bucket_arns
   alarm_topic_arn = module.observability.alarm_topic_arn
 }
 
@@ -159,14 +232,14 @@ module "pool" {
   # The cluster's name comes from the capacity providers, so that services wait for them.
   task = merge(local.task, {
     image   = each.value.gpu ? module.image_reference.images.cuda : local.task.image
-    cluster = merge(local.task.cluster, { name = aws_ecs_cluster_capacity_providers.this.cluster_name })
+    cluster = merge(local.cluster, { name = var.existing_cluster != null ? local.cluster.name : aws_ecs_cluster_capacity_providers.this[0].cluster_name })
   })
 
   pool_name             = each.key
   config                = each.value
-  gpu_capacity_provider = each.value.gpu ? module.gpu_capacity[each.key].name : null
-  topic_arn             = module.image_bucket.topic_arn
-  bucket_arn            = module.image_bucket.arn
+  gpu_capacity_provider = !each.value.gpu ? null : var.existing_cluster != null ? var.existing_cluster.gpu_capacity_provider : module.gpu_capacity[each.key].name
+  events                = local.events
+  images                = local.images
   database              = module.database.worker
   alarm_topic_arn       = module.observability.alarm_topic_arn
   canary_minutes        = var.canary_minutes
@@ -177,7 +250,7 @@ module "operator" {
 
   task                   = local.task
   analyst                = module.database.analyst
-  bucket_arn             = module.image_bucket.arn
+  bucket_arns            = local.images.bucket_arns
   queue_arns             = [for pool in module.pool : pool.queue.arn]
   dead_letter_queue_arns = [for pool in module.pool : pool.dead_letter_queue.arn]
 }
@@ -195,7 +268,7 @@ module "console" {
     reader            = module.database.analyst
     reviewer          = module.database.reviewer
   }
-  bucket_arn      = module.image_bucket.arn
+  images          = local.images
   alarm_topic_arn = module.observability.alarm_topic_arn
 }
 
@@ -213,11 +286,12 @@ module "observability" {
   source = "./modules/observability"
 
   name                = local.name
-  cluster_name        = aws_ecs_cluster.this.name
-  database_identifier = module.database.identifier
+  cluster_name        = local.cluster.name
+  database_identifier = var.existing_database == null ? module.database.identifier : null
   database_storage_gb = var.database.storage_gb
-  image_topic_name    = module.image_bucket.topic_name
-  key_arn             = module.key.arn
+  image_topic_name    = one(module.image_bucket[*].topic_name)
+  existing_topic_arn  = var.existing_alarm_topic_arn
+  key_arn             = local.key_arn
   alarm_emails        = var.alarm_emails
   monthly_budget_usd  = var.monthly_budget_usd
 

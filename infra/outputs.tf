@@ -1,11 +1,11 @@
 output "bucket_name" {
-  description = "Bucket to upload images to."
-  value       = module.image_bucket.name
+  description = "Bucket to upload images to. Null without create_bucket."
+  value       = one(module.image_bucket[*].name)
 }
 
 output "cluster_name" {
   description = "Name of the ECS cluster."
-  value       = aws_ecs_cluster.this.name
+  value       = local.cluster.name
 }
 
 output "pools" {
@@ -40,7 +40,7 @@ output "operator" {
 }
 
 output "database_identifier" {
-  description = "Identifier of the RDS instance."
+  description = "Identifier of the database, an RDS instance or an Aurora cluster."
   value       = module.database.identifier
 }
 
@@ -56,10 +56,15 @@ output "alarm_topic_arn" {
 
 output "dashboard_url" {
   description = "Address of the CloudWatch dashboard."
-  value       = "https://${data.aws_region.current.name}.console.aws.amazon.com/cloudwatch/home?region=${data.aws_region.current.name}#dashboards:name=${module.observability.dashboard_name}"
+  value       = "https://${data.aws_region.current.id}.console.aws.amazon.com/cloudwatch/home?region=${data.aws_region.current.id}#dashboards:name=${module.observability.dashboard_name}"
 }
 
 output "analyst_policy_arns" {
   description = "ARNs of the policies that let single analysts sign in, by name. Attach each to that person's role."
   value       = module.database.analyst_policy_arns
+}
+
+output "reader_role_arns" {
+  description = "Roles that read images: the policies of buckets and keys in other accounts must allow them."
+  value       = concat([for pool in module.pool : pool.task_role_arn], [for console in module.console : console.task_role_arn])
 }

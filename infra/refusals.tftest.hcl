@@ -6,7 +6,6 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  region      = "eu-west-1"
   image_tag   = "1.0.0"
   pools       = { labels = { detectors = { rekognition-labels = {} } } }
 }
@@ -16,12 +15,10 @@ run "refuses_bad_input" {
 
   variables {
     environment        = "Test"
-    region             = "Ireland"
-    account_id         = "1234"
     log_retention_days = 31
   }
 
-  expect_failures = [var.environment, var.region, var.account_id, var.log_retention_days]
+  expect_failures = [var.environment, var.log_retention_days]
 }
 
 run "refuses_neither_tag_nor_uri" {

@@ -4,7 +4,6 @@ mock_provider "aws" {
 
 variables {
   environment = "test"
-  region      = "eu-west-1"
   image_tag   = "1.0.0"
 
   pools = {
@@ -48,7 +47,7 @@ run "everything" {
   }
 
   assert {
-    condition     = length(module.gpu_capacity) == 1 && contains(aws_ecs_cluster_capacity_providers.this.capacity_providers, "retinue-test-objects")
+    condition     = length(module.gpu_capacity) == 1 && contains(aws_ecs_cluster_capacity_providers.this[0].capacity_providers, "retinue-test-objects")
     error_message = "only the pool with a GPU gets instances"
   }
 
@@ -58,7 +57,7 @@ run "everything" {
   }
 
   assert {
-    condition     = one(aws_ecs_cluster.this.setting).value == "enabled"
+    condition     = one(aws_ecs_cluster.this[0].setting).value == "enabled"
     error_message = "scaling reads Container Insights"
   }
 }

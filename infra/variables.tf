@@ -11,27 +11,6 @@ variable "environment" {
   }
 }
 
-variable "region" {
-  description = "AWS region. Rekognition must be available there, and reads only buckets of that region."
-  type        = string
-
-  validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region must be an AWS region, such as eu-west-1."
-  }
-}
-
-variable "account_id" {
-  description = "AWS account that this environment belongs to. Credentials for another account are refused. Null accepts any account."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.account_id == null || can(regex("^[0-9]{12}$", var.account_id))
-    error_message = "account_id must be null or the 12 digits of an AWS account."
-  }
-}
-
 variable "repository_name" {
   description = "Name of the ECR repository that bootstrap/ creates."
   type        = string
@@ -73,6 +52,114 @@ variable "access_log_bucket" {
   default     = null
 }
 
+variable "create_bucket" {
+  description = "Whether to create an image bucket. Without one, images come from sources alone."
+  type        = bool
+  default     = true
+
+  validation {
+    condition     = var.create_bucket || length(var.sources) > 0
+    error_message = "Without create_bucket, give at least one bucket in sources."
+  }
+
+  validation {
+    condition     = var.create_bucket || var.canary_minutes == null
+    error_message = "The canary needs a bucket of its own: set canary_minutes = null, or create_bucket = true."
+  }
+}
+
+variable "sources" {
+  description = "Existing buckets with images, by name: bucket_name; account_id of another account's bucket; key_arn of the KMS key that encrypts it; topic_arn of an SNS topic that the bucket notifies already. Without topic_arn, events come through EventBridge, which must be enabled in the bucket. The bucket itself isn't changed."
+  type = map(object({
+    bucket_name = string
+    account_id  = optional(string)
+    key_arn     = optional(string)
+    topic_arn   = optional(string)
+  }))
+  default = {}
+
+  validation {
+    condition = alltrue([for source in values(var.sources) : alltrue([
+      can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", source.bucket_name)),
+      can(regex("^[0-9]{12}$", coalesce(source.account_id, "000000000000"))),
+      can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", coalesce(source.key_arn, "arn:aws:kms:x:000000000000:key/"))),
+      can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:", coalesce(source.topic_arn, "arn:aws:sns:x:000000000000:"))),
+    ])])
+    error_message = "sources need bucket_name, the name of a bucket. Optional are account_id (12 digits), key_arn (of a KMS key, not an alias) and topic_arn (of an SNS topic)."
+  }
+
+  validation {
+    condition     = length(distinct([for source in values(var.sources) : source.bucket_name])) == length(var.sources) && !contains(keys(var.sources), "own")
+    error_message = "Each bucket can be in sources once, and no source can have the name own."
+  }
+}
+
+variable "existing_key_arn" {
+  description = "ARN of an existing KMS key to use instead of a new one. Its policy must allow what modules/key allows."
+  type        = string
+  default     = null
+}
+
+variable "existing_cluster" {
+  description = "Existing ECS cluster to use instead of a new one: its name, and the capacity provider of its GPU instances if pools need a GPU. It needs the capacity providers FARGATE and FARGATE_SPOT, and Container Insights, which scaling reads."
+  type = object({
+    name                  = string
+    gpu_capacity_provider = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.existing_cluster == null || try(var.existing_cluster.gpu_capacity_provider, null) != null || !anytrue([for pool in values(var.pools) : pool.gpu])
+    error_message = "A pool has gpu = true: give existing_cluster.gpu_capacity_provider, the capacity provider of the cluster's GPU instances."
+  }
+}
+
+variable "existing_database" {
+  description = "Existing PostgreSQL on RDS or Aurora to use instead of a new instance: its identifier, and whether it is an Aurora cluster. modules/database describes each attribute."
+  type = object({
+    identifier           = string
+    aurora               = optional(bool, false)
+    name                 = optional(string, "retinue")
+    owner_secret_arn     = optional(string)
+    owner_secret_key_arn = optional(string)
+  })
+  default = null
+}
+
+variable "existing_alarm_topic_arn" {
+  description = "ARN of an existing SNS topic to send alarms to instead of a new one. Its policy, and the policy of its key, must let CloudWatch publish; with monthly_budget_usd, Budgets as well."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.existing_alarm_topic_arn == null || length(var.alarm_emails) == 0
+    error_message = "alarm_emails subscribe to a new topic: subscribe people to existing_alarm_topic_arn yourself, or leave it out."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that becomes the permissions boundary of each role. Null sets no boundary."
+  type        = string
+  default     = null
+}
+
+variable "arm64" {
+  description = "Whether tasks run on ARM64 (Graviton), which costs about 20 % less. Pools with a GPU run on X86_64. `make deploy` builds the container image for it."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.arm64 || !anytrue([for pool in values(var.pools) : pool.gpu])
+    error_message = "arm64 and gpu = true exclude each other: run the pool with a GPU in another environment."
+  }
+}
+
+variable "egress" {
+  description = "How tasks in the new VPC reach AWS: endpoints (no internet at all), nat (NAT gateways), or public (public addresses and no way in: cheapest at rest)."
+  type        = string
+  default     = "endpoints"
+}
+
 variable "existing_vpc" {
   description = "Existing VPC to use instead of a new one: its ID and private subnets in at least two zones, with a route to AWS's services."
   type = object({
@@ -101,7 +188,7 @@ variable "zone_ids" {
 }
 
 variable "endpoint_zone_count" {
-  description = "Number of availability zones with interface endpoints."
+  description = "Number of availability zones with interface endpoints or NAT gateways."
   type        = number
   default     = 2
 }

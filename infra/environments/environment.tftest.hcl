@@ -40,3 +40,15 @@ run "everything" {
     error_message = "the outputs must name the bucket and the pools"
   }
 }
+
+run "refuses_bad_input" {
+  command = plan
+
+  variables {
+    region     = "Ireland"
+    account_id = "1234"
+    tags       = { Project = "birds" }
+  }
+
+  expect_failures = [var.region, var.account_id, var.tags]
+}

@@ -10,7 +10,7 @@ mock_data "aws_partition" {
 }
 
 mock_data "aws_region" {
-  defaults = { name = "eu-west-1" }
+  defaults = { id = "eu-west-1" }
 }
 
 mock_data "aws_availability_zones" {
@@ -118,4 +118,47 @@ mock_resource "aws_lb_target_group" {
 
 mock_resource "aws_security_group" {
   defaults = { id = "sg-0123456789abcdef0" }
+}
+
+mock_data "aws_ecs_cluster" {
+  defaults = {
+    arn     = "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"
+    status  = "ACTIVE"
+    setting = [{ name = "containerInsights", value = "enabled" }]
+  }
+}
+
+mock_data "aws_db_instance" {
+  defaults = {
+    address             = "shared.abcdefghijkl.eu-west-1.rds.amazonaws.com"
+    port                = 5432
+    resource_id         = "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    engine              = "postgres"
+    engine_version      = "17.5"
+    vpc_security_groups = ["sg-0123456789abcdef0"]
+    master_user_secret = [{
+      kms_key_id = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000004"
+      secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-00000000-abcdef"
+    }]
+  }
+}
+
+mock_data "aws_rds_cluster" {
+  defaults = {
+    endpoint                            = "shared.cluster-abcdefghijkl.eu-west-1.rds.amazonaws.com"
+    port                                = 5432
+    cluster_resource_id                 = "cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    engine                              = "aurora-postgresql"
+    engine_version                      = "17.5"
+    iam_database_authentication_enabled = true
+    vpc_security_group_ids              = ["sg-0123456789abcdef0"]
+    master_user_secret = [{
+      kms_key_id = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000004"
+      secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-00000000-abcdef"
+    }]
+  }
+}
+
+mock_resource "aws_cloudwatch_event_rule" {
+  defaults = { arn = "arn:aws:events:eu-west-1:123456789012:rule/retinue-test" }
 }

@@ -17,6 +17,7 @@ from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_deploy.account import Account
 from retinue_deploy.bootstrap import STATE_KEY, Bootstrap
 from retinue_deploy.bucket import purge
+from retinue_deploy.bucket_events import event_problems
 from retinue_deploy.errors import DeployError
 from retinue_deploy.registry import Registry
 
@@ -125,18 +126,18 @@ def test_the_registry_knows_its_tags_and_how_to_sign_in(account: Account) -> Non
     ecr = account.client("ecr")
     builder: Any = Recorder()
     registry = Registry(ecr, "images", builder, "abc")
-    assert registry.missing("1", cuda=False) == ["cpu"]
+    assert registry.missing("1", ["cpu"]) == ["cpu"]
     url = ecr.create_repository(repositoryName="images")["repository"]["repositoryUri"]
-    assert registry.missing("1", cuda=True) == ["cpu", "cuda"]
+    assert registry.missing("1", ["cpu", "cuda"]) == ["cpu", "cuda"]
     for tag, mark in (("1", "a"), ("1-cuda", "b")):
         ecr.put_image(repositoryName="images", imageTag=tag, imageManifest=manifest(mark))
     time.sleep(0.01)
     ecr.put_image(repositoryName="images", imageTag="2", imageManifest=manifest("c"))
-    assert registry.missing("1", cuda=True) == []
-    assert registry.missing("2", cuda=True) == ["cuda"]
+    assert registry.missing("1", ["cpu", "cuda"]) == []
+    assert registry.missing("2", ["cpu", "cuda"]) == ["cuda"]
     assert set(registry.newest()) == {"1", "2"}
     for _ in range(2):
-        registry.keep("1", "dev", cuda=True)
+        registry.keep("1", "dev", ["cpu", "cuda"])
     kept = ecr.describe_images(
         repositoryName="images", imageIds=[{"imageTag": "deployed_dev_1-cuda"}]
     )
@@ -214,3 +215,30 @@ def test_half_a_bootstrap_is_finished_from_another_clone(account: Account, tmp_p
     third, _ = bootstrap("three")
     with pytest.raises(DeployError, match=r"import aws_s3_bucket\.state state"):
         third.ensure()
+
+
+def test_existing_buckets_must_send_their_events_and_keep_others(account: Account) -> None:
+    s3, topic = account.client("s3"), f"arn:aws:sns:us-east-1:{ACCOUNT}:theirs"
+    theirs = {"TopicConfigurations": [{"TopicArn": topic, "Events": ["s3:ObjectCreated:*"]}]}
+    for bucket, configuration in {
+        "silent": {},
+        "notifies": theirs,
+        "bridged": {"EventBridgeConfiguration": {}},
+    }.items():
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration=configuration, SkipDestinationValidation=True
+        )
+
+    def source(bucket: str, topic_arn: str | None = None) -> dict[str, str | None]:
+        return {"bucket_name": bucket, "topic_arn": topic_arn, "account_id": None}
+
+    good = {"a": source("notifies", topic), "b": source("bridged")}
+    assert list(event_problems(s3, good)) == []
+    bad = {"a": source("silent"), "b": source("silent", topic), "c": source("missing")}
+    first, second, third = event_problems(s3, bad)
+    assert "sources.a: EventBridge is off in silent. Enable it" in first
+    assert second == f"sources.b: silent doesn't notify {topic}. Its topics: none"
+    assert third == "sources.c: cannot read the notifications of missing: NoSuchBucket"
+    kept = s3.get_bucket_notification_configuration(Bucket="notifies")
+    assert [one["TopicArn"] for one in kept["TopicConfigurations"]] == [topic]

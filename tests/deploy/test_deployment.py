@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retinue_deploy.deployment import deploy
 from retinue_deploy.errors import DeployError, TaskFailedError
+from retinue_deploy.review import Review
 
-ORDER = ["ensure", "check", "wanted_vcpus", "needs_cuda", "missing", "build", "push", "plan",
-         "needs_cuda", "keep",
+ACCOUNT = "123456789012"
+ORDER = ["ensure", "check", "wanted_vcpus", "variants", "missing", "build", "push", "plan",
+         "variants", "keep",
          "plan", "apply migrations", "migrate", "plan", "apply", "wait", "smoke"]  # fmt: skip
 
 
@@ -133,3 +135,19 @@ def test_a_quota_that_is_too_small_ends_it_before_anything_is_built() -> None:
     with pytest.raises(DeployError, match="8 vCPUs together, and Fargate's quota here is 6"):
         run(cloud)
     assert "build" not in cloud.calls
+
+
+def test_a_protected_environment_gets_the_reviewed_changes_and_no_others() -> None:
+    cloud = Cloud(protected=True)
+    with pytest.raises(DeployError, match="must be reviewed: run `make image plan ENV=test`"):
+        run(cloud)
+    assert "build" not in cloud.calls
+    after = {"value": "reviewed"}
+    change = {"actions": ["create"], "after": after, "after_unknown": {"id": True}}
+    review = Review("test", ACCOUNT, "eu-west-1", "new", {"a": change})
+    deploy(cloud.world(), Silent(), lambda: "new", None, review=review)
+    assert cloud.service == "new"
+    later = Cloud(protected=True, change="other")
+    with pytest.raises(DeployError, match="since the plan was reviewed:\n    a\nNone of these"):
+        deploy(later.world(), Silent(), lambda: "new", None, review=review)
+    assert "apply migrations" not in later.calls

@@ -26,6 +26,8 @@ variable "pools" {
     error_message = "pools is empty: give at least one."
   }
 }
+variable "arm64" { default = true }
+variable "sources" { default = {} }
 variable "image_tag" {
   type    = string
   default = null
@@ -74,7 +76,7 @@ def test_an_environment_is_planned_applied_and_asked(
     real = terraform(POOLS, pools)
     environment = Environment(real, "dev", "eu-west-1")
     environment.check()
-    assert environment.needs_cuda()
+    assert environment.variants() == ["arm64", "cuda"]
     assert environment.wanted_vcpus() == 9
     assert environment.smoke_key("n") == "in/n.jpg"
     for ask in (environment.outputs, environment.migrate_parameters):

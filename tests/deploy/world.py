@@ -34,6 +34,8 @@ class Cloud:
     disrupted: tuple[str, ...] = ()
     vcpus: float = 4.0
     cuda: bool = False
+    protected: bool = False
+    change: str = "reviewed"
 
     based: bool = False
     built: set[str] = field(default_factory=set)
@@ -66,12 +68,15 @@ class Cloud:
         with self.call("ensure"):
             self.based = True
 
+    def connect(self) -> None:
+        assert self.based
+
     # Images
-    def missing(self, tag: str, *, cuda: bool) -> Sequence[str]:
+    def missing(self, tag: str, variants: Sequence[str]) -> Sequence[str]:
         assert self.based
         with self.call("missing"):
-            wanted = {"cpu": tag, "cuda": f"{tag}-cuda"} if cuda else {"cpu": tag}
-            return [variant for variant, name in wanted.items() if name not in self.tags]
+            names = {"cpu": tag, "cuda": f"{tag}-cuda"}
+            return [variant for variant in variants if names[variant] not in self.tags]
 
     def newest(self) -> Sequence[str]:
         return sorted(self.tags)
@@ -87,7 +92,7 @@ class Cloud:
             assert name not in self.tags, "ECR refuses: its tags are immutable"
             self.tags.add(name)
 
-    def keep(self, tag: str, environment: str, *, cuda: bool) -> None:
+    def keep(self, tag: str, environment: str, variants: Sequence[str]) -> None:
         assert tag in self.tags
         with self.call("keep"):
             self.kept.add(f"{environment} {tag}")
@@ -99,9 +104,12 @@ class Cloud:
         with self.call("check"):
             assert self.based
 
-    def needs_cuda(self) -> bool:
-        with self.call("needs_cuda"):
-            return self.cuda
+    def is_protected(self) -> bool:
+        return self.protected
+
+    def variants(self) -> Sequence[str]:
+        with self.call("variants"):
+            return ["cpu", "cuda"] if self.cuda else ["cpu"]
 
     def wanted_vcpus(self) -> float:
         with self.call("wanted_vcpus"):
@@ -112,7 +120,8 @@ class Cloud:
         assert tag in self.tags
         with self.call("plan"):
             self.planned = (tag, migrations_only)
-            return Plan({"create": 1}, self.lost, self.disrupted)
+            change = {"actions": ["create"], "after": {"value": self.change}, "after_unknown": {}}
+            return Plan({"create": 1}, self.lost, self.disrupted, {"a": change})
 
     def apply(self) -> None:
         assert self.planned is not None

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra.terraform import ENVIRONMENTS, ROOT, Suite, Terraform, TerraformMissingError
+from infra.terraform import ENVIRONMENTS, EXAMPLES, ROOT, Suite, Terraform, TerraformMissingError
 
-SLOW = ["modules/pool", ROOT, *ENVIRONMENTS]
+SLOW = ["modules/pool", ROOT, *ENVIRONMENTS, *EXAMPLES]
 """What takes longest, and therefore begins first."""
 
 

@@ -19,10 +19,16 @@ INFRA = Path(__file__).parents[2] / "infra"
 REGISTRY = "registry.terraform.io"
 MODULES = sorted(str(path.relative_to(INFRA)) for path in (INFRA / "modules").iterdir())
 ROOT = "."
-"""The root module: an environment is one of its tfvars files."""
+"""The module of an environment, which the examples call."""
+
+DEPLOYED = "../deployed"
+"""The same with environments/root.tf: the root module that `make deploy` plans."""
 
 ROOTS = ["bootstrap", ROOT]
 """What is planned and applied. Their validation takes in every module."""
+
+EXAMPLES = sorted(str(path.relative_to(INFRA)) for path in (INFRA / "examples").iterdir())
+"""Root modules that call the module of an environment."""
 
 ENVIRONMENTS = sorted(
     str(path.relative_to(INFRA)) for path in (INFRA / "environments").glob("*.tfvars")
@@ -51,6 +57,12 @@ def find_mirror() -> Path | None:
             for program in found:
                 return program.parents[5]
     return None
+
+
+def _ignore(folder: str, names: list[str]) -> set[str]:
+    """Leave out what Terraform and `make deploy` write."""
+    written = shutil.ignore_patterns(".terraform", "*.tfstate*")(folder, names)
+    return written | ({"root.tf"} if Path(folder) == INFRA else set())
 
 
 def _places() -> Iterator[Path]:
@@ -101,9 +113,9 @@ class Terraform:
             raise TerraformMissingError("terraform is not installed")
         self._program = program
         self.infra = folder / "infra"
-        shutil.copytree(
-            INFRA, self.infra, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
-        )
+        shutil.copytree(INFRA, self.infra, ignore=_ignore)
+        shutil.copytree(self.infra, self.infra / DEPLOYED)
+        shutil.copy(self.infra / "environments/root.tf", self.infra / DEPLOYED)
         self._initialized: set[str] = set()
         self._init_lock = Lock()  # the plugin cache is not safe for two at once
         # No AWS_… variable of the user's gets through: nothing here may reach an account.
@@ -205,7 +217,7 @@ class Terraform:
         """Run the tests of an initialized folder, or of the root with an environment's values."""
         directory, options = name, ["-verbose"] if states else []
         if name in ENVIRONMENTS:
-            directory = ROOT
+            directory = DEPLOYED
             options += ["-test-directory=environments", f"-var-file={name}"]
             options += ["-filter=environments/environment.tftest.hcl"]
         done = self.run(directory, "test", "-json", *options)
@@ -254,7 +266,7 @@ class Suite:
         self._running = {name: self._pool.submit(self._check, name) for name in names}
 
     def _check(self, name: str) -> Outcome:
-        self._terraform.init(ROOT if name in ENVIRONMENTS else name)
+        self._terraform.init(DEPLOYED if name in ENVIRONMENTS else name)
         if name in ROOTS and (complaint := self._terraform.validate(name)):
             return Outcome(0, (complaint,), {})
         return self._terraform.test(name, states=name in self._with_states)

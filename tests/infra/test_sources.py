@@ -44,7 +44,7 @@ def test_permissions_on_every_resource_are_explained(file: str) -> None:
 
 
 def test_state_is_remote_and_locked() -> None:
-    backend = re.search(r'backend "s3" \{(.*?)\}', source("versions.tf"), re.DOTALL)
+    backend = re.search(r'backend "s3" \{(.*?)\}', source("environments/root.tf"), re.DOTALL)
     assert backend is not None
     words = re.sub(r"\s+", " ", backend[1])
     assert "use_lockfile = true" in words

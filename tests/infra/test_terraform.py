@@ -1,7 +1,7 @@
 """Terraform's own checks: format, validity, and the tests beside each module."""
 
 import pytest
-from infra.terraform import ENVIRONMENTS, MODULES, ROOTS, Suite, Terraform
+from infra.terraform import ENVIRONMENTS, EXAMPLES, MODULES, ROOTS, Suite, Terraform
 
 
 def test_every_file_is_formatted(terraform: Terraform) -> None:
@@ -10,7 +10,7 @@ def test_every_file_is_formatted(terraform: Terraform) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("directory", [*MODULES, *ROOTS, *ENVIRONMENTS])
+@pytest.mark.parametrize("directory", [*MODULES, *ROOTS, *EXAMPLES, *ENVIRONMENTS])
 def test_it_is_valid_and_its_tests_pass(suite: Suite, directory: str) -> None:
     outcome = suite.outcome(directory)
     assert outcome.problems == ()

@@ -40,7 +40,7 @@ variables {
       login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_console"
     }
   }
-  bucket_arn      = "arn:aws:s3:::retinue-test-images"
+  images          = { bucket_arns = ["arn:aws:s3:::retinue-test-images"] }
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
 }
 
@@ -149,9 +149,9 @@ run "refuses_bad_input" {
       memory       = 1024
     }
     vpc_id          = "retinue"
-    bucket_arn      = "images"
+    images          = { bucket_arns = ["images"] }
     alarm_topic_arn = "alarms"
   }
 
-  expect_failures = [var.config, var.vpc_id, var.bucket_arn, var.alarm_topic_arn]
+  expect_failures = [var.config, var.vpc_id, var.images, var.alarm_topic_arn]
 }

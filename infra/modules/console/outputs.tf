@@ -17,3 +17,8 @@ output "load_balancer_dns_name" {
   description = "Name that the console's own name must be an alias of, in DNS."
   value       = aws_lb.this.dns_name
 }
+
+output "task_role_arn" {
+  description = "ARN of the role that reads images."
+  value       = module.task.task_role.arn
+}

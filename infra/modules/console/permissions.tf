@@ -18,22 +18,22 @@ resource "aws_iam_role_policy" "task" {
         Sid      = "ReadImages"
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:GetObjectVersion"]
-        Resource = ["${var.bucket_arn}/*"]
+        Resource = [for arn in var.images.bucket_arns : "${arn}/*"]
       },
       {
         # Without it S3 answers "forbidden" for an object that was deleted.
         Sid      = "TellDeletedFromForbidden"
         Effect   = "Allow"
         Action   = ["s3:ListBucket"]
-        Resource = [var.bucket_arn]
+        Resource = var.images.bucket_arns
       },
       {
         # Called by S3 on the console's behalf, never by the console.
         Sid       = "DecryptImages"
         Effect    = "Allow"
         Action    = ["kms:Decrypt"]
-        Resource  = [var.task.key_arn]
-        Condition = { StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.name}.amazonaws.com" } }
+        Resource  = concat([var.task.key_arn], var.images.key_arns)
+        Condition = { StringEquals = { "kms:ViaService" = "s3.${data.aws_region.current.id}.amazonaws.com" } }
       },
     ]
   })

@@ -5,9 +5,11 @@ variable "task" {
     image              = string
     repository_arn     = optional(string)
     cluster            = object({ arn = string, name = string })
-    network            = object({ subnet_ids = list(string), security_group_id = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string, assign_public_ip = optional(bool, false) })
     key_arn            = string
     log_retention_days = optional(number, 30)
+    boundary_arn       = optional(string)
+    arm64              = optional(bool, false)
   })
 }
 
@@ -117,13 +119,21 @@ variable "database" {
   }
 }
 
-variable "bucket_arn" {
-  description = "ARN of the bucket with the images, which the console reads."
-  type        = string
+variable "images" {
+  description = "Buckets with images, and the KMS keys of those that are encrypted with another key than task.key_arn."
+  type = object({
+    bucket_arns = list(string)
+    key_arns    = optional(list(string), [])
+  })
 
   validation {
-    condition     = can(regex("^arn:[a-z-]+:s3:::[^/*]+$", var.bucket_arn))
-    error_message = "bucket_arn must be the ARN of a bucket, such as arn:aws:s3:::my-images."
+    condition     = length(var.images.bucket_arns) > 0 && alltrue([for arn in var.images.bucket_arns : can(regex("^arn:[a-z-]+:s3:::[^/*]+$", arn))])
+    error_message = "images.bucket_arns must hold at least one ARN of a bucket, such as arn:aws:s3:::my-images."
+  }
+
+  validation {
+    condition     = alltrue([for arn in var.images.key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", arn))])
+    error_message = "images.key_arns must be ARNs of KMS keys."
   }
 }
 

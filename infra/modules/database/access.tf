@@ -1,6 +1,8 @@
 # Access to the database: by network, and by IAM.
 
 resource "aws_security_group" "this" {
+  count = local.own ? 1 : 0
+
   name_prefix = "${var.name}-database-"
   description = "Database of ${var.name}: PostgreSQL from the tasks"
   vpc_id      = var.vpc_id
@@ -14,7 +16,7 @@ resource "aws_security_group" "this" {
 resource "aws_vpc_security_group_ingress_rule" "clients" {
   for_each = var.client_security_group_ids
 
-  security_group_id            = aws_security_group.this.id
+  security_group_id            = local.security_group_id
   description                  = "PostgreSQL from ${each.key}"
   ip_protocol                  = "tcp"
   from_port                    = 5432
@@ -25,7 +27,7 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
 resource "aws_vpc_security_group_ingress_rule" "addresses" {
   for_each = var.client_cidr_blocks
 
-  security_group_id = aws_security_group.this.id
+  security_group_id = local.security_group_id
   description       = "PostgreSQL from ${each.key}"
   ip_protocol       = "tcp"
   from_port         = 5432
@@ -41,7 +43,7 @@ resource "aws_vpc_security_group_egress_rule" "clients" {
   ip_protocol                  = "tcp"
   from_port                    = 5432
   to_port                      = 5432
-  referenced_security_group_id = aws_security_group.this.id
+  referenced_security_group_id = local.security_group_id
 }
 
 # Attach it to the analysts. They sign in with a token of 15 minutes, as
@@ -84,16 +86,19 @@ locals {
   worker   = "retinue_worker"
   analyst  = "retinue_analyst"
   reviewer = "retinue_console"
-  place    = "${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
+  place    = "${local.server.address}:${local.server.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
 
   login_arn_prefix = join(":", [
-    "arn", data.aws_partition.current.partition, "rds-db", data.aws_region.current.name,
-    data.aws_caller_identity.current.account_id, "dbuser", aws_db_instance.this.resource_id,
+    "arn", data.aws_partition.current.partition, "rds-db", data.aws_region.current.id,
+    data.aws_caller_identity.current.account_id, "dbuser", local.server.resource_id,
   ])
 }
 
 resource "aws_iam_role" "monitoring" {
-  name_prefix = "${var.name}-rds-"
+  count = local.own ? 1 : 0
+
+  name_prefix          = "${var.name}-rds-"
+  permissions_boundary = var.boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -107,6 +112,8 @@ resource "aws_iam_role" "monitoring" {
 
 # AWS's own policy for enhanced monitoring: it writes to the log group RDSOSMetrics, nothing else.
 resource "aws_iam_role_policy_attachment" "monitoring" {
-  role       = aws_iam_role.monitoring.name
+  count = local.own ? 1 : 0
+
+  role       = aws_iam_role.monitoring[0].name
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
 }

@@ -14,32 +14,32 @@ run "database" {
   command = apply
 
   assert {
-    condition     = aws_db_instance.this.storage_encrypted && aws_db_instance.this.kms_key_id == var.key_arn
+    condition     = aws_db_instance.this[0].storage_encrypted && aws_db_instance.this[0].kms_key_id == var.key_arn
     error_message = "rows must be encrypted with our key"
   }
 
   assert {
-    condition     = aws_db_instance.this.manage_master_user_password && aws_db_instance.this.password == null
+    condition     = aws_db_instance.this[0].manage_master_user_password && aws_db_instance.this[0].password == null
     error_message = "AWS must make the password, and Terraform must not know it"
   }
 
   assert {
-    condition     = aws_db_instance.this.iam_database_authentication_enabled
+    condition     = aws_db_instance.this[0].iam_database_authentication_enabled
     error_message = "people must be able to sign in by IAM"
   }
 
   assert {
-    condition     = !aws_db_instance.this.publicly_accessible
+    condition     = !aws_db_instance.this[0].publicly_accessible
     error_message = "the database must not be public"
   }
 
   assert {
-    condition     = contains([for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1")
+    condition     = contains([for parameter in aws_db_parameter_group.this[0].parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1")
     error_message = "the server must insist on TLS"
   }
 
   assert {
-    condition = !anytrue([for parameter in aws_db_parameter_group.this.parameter :
+    condition = !anytrue([for parameter in aws_db_parameter_group.this[0].parameter :
       startswith(parameter.name, "log_min_duration") && parameter.value != "-1" || parameter.name == "log_statement"
     ])
     error_message = "no statement may be logged with its values, which tell of people"
@@ -47,23 +47,23 @@ run "database" {
 
   assert {
     condition = length(setsubtract(["temp_file_limit=2097152", "idle_in_transaction_session_timeout=600000", "reserved_connections=20"],
-      [for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"]
+      [for parameter in aws_db_parameter_group.this[0].parameter : "${parameter.name}=${parameter.value}"]
     )) == 0
     error_message = "one session must not fill the disk, or take the workers' connections"
   }
 
   assert {
-    condition     = aws_db_parameter_group.this.family == "postgres17"
+    condition     = aws_db_parameter_group.this[0].family == "postgres17"
     error_message = "the parameter group must be the version's"
   }
 
   assert {
-    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && aws_db_instance.this.backup_retention_period == 7
+    condition     = aws_db_instance.this[0].deletion_protection && !aws_db_instance.this[0].skip_final_snapshot && aws_db_instance.this[0].backup_retention_period == 7
     error_message = "the history must survive a mistake"
   }
 
   assert {
-    condition     = aws_db_instance.this.performance_insights_enabled && aws_db_instance.this.performance_insights_kms_key_id == var.key_arn
+    condition     = aws_db_instance.this[0].performance_insights_enabled && aws_db_instance.this[0].performance_insights_kms_key_id == var.key_arn
     error_message = "Performance Insights must be on, and encrypted"
   }
 
@@ -104,7 +104,7 @@ run "standby" {
   }
 
   assert {
-    condition     = aws_db_instance.this.multi_az && aws_db_parameter_group.this.family == "postgres18"
+    condition     = aws_db_instance.this[0].multi_az && aws_db_parameter_group.this[0].family == "postgres18"
     error_message = "there must be a standby, of the version asked for"
   }
 }

@@ -1,22 +1,28 @@
-# The history's PostgreSQL, on RDS. Its owner's password is made, kept and rotated every week by AWS:
-# Terraform never sees it, and only the migrations use it. Workers and people sign in by IAM.
+# The history's PostgreSQL, on RDS, or a database that exists already (existing.tf). The password of its
+# owner is made, kept and rotated every week by AWS: Terraform never sees it, and only the migrations use
+# it. Workers and people sign in by IAM.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
+  own   = var.existing == null
   major = split(".", var.engine_version)[0]
-  name  = "retinue"
+  name  = local.own ? "retinue" : var.existing.name
 }
 
 resource "aws_db_subnet_group" "this" {
+  count = local.own ? 1 : 0
+
   name_prefix = "${var.name}-"
   description = "Private subnets of ${var.name}"
   subnet_ids  = var.subnet_ids
 }
 
 resource "aws_db_parameter_group" "this" {
+  count = local.own ? 1 : 0
+
   name_prefix = "${var.name}-"
   description = "PostgreSQL ${local.major} of ${var.name}"
   family      = "postgres${local.major}"
@@ -73,6 +79,8 @@ resource "aws_db_parameter_group" "this" {
 
 # A name that no earlier final snapshot has.
 resource "terraform_data" "final_snapshot" {
+  count = local.own ? 1 : 0
+
   input = formatdate("YYYYMMDDhhmmss", timestamp())
 
   lifecycle {
@@ -81,6 +89,8 @@ resource "terraform_data" "final_snapshot" {
 }
 
 resource "aws_db_instance" "this" {
+  count = local.own ? 1 : 0
+
   identifier     = var.name
   engine         = "postgres"
   engine_version = var.engine_version
@@ -100,11 +110,11 @@ resource "aws_db_instance" "this" {
   iam_database_authentication_enabled = true
 
   multi_az               = var.multi_az
-  db_subnet_group_name   = aws_db_subnet_group.this.name
-  vpc_security_group_ids = [aws_security_group.this.id]
+  db_subnet_group_name   = aws_db_subnet_group.this[0].name
+  vpc_security_group_ids = [aws_security_group.this[0].id]
   publicly_accessible    = false
   ca_cert_identifier     = "rds-ca-rsa2048-g1"
-  parameter_group_name   = aws_db_parameter_group.this.name
+  parameter_group_name   = aws_db_parameter_group.this[0].name
 
   backup_retention_period   = var.backup_days
   backup_window             = "02:00-03:00"
@@ -113,7 +123,7 @@ resource "aws_db_instance" "this" {
   delete_automated_backups  = false
   deletion_protection       = var.deletion_protection
   skip_final_snapshot       = var.skip_final_snapshot
-  final_snapshot_identifier = var.skip_final_snapshot ? null : "${var.name}-final-${terraform_data.final_snapshot.output}"
+  final_snapshot_identifier = var.skip_final_snapshot ? null : "${var.name}-final-${terraform_data.final_snapshot[0].output}"
 
   auto_minor_version_upgrade  = true
   allow_major_version_upgrade = var.allow_major_version_upgrade
@@ -123,7 +133,7 @@ resource "aws_db_instance" "this" {
   performance_insights_kms_key_id       = var.key_arn
   performance_insights_retention_period = 7
   monitoring_interval                   = 60
-  monitoring_role_arn                   = aws_iam_role.monitoring.arn
+  monitoring_role_arn                   = aws_iam_role.monitoring[0].arn
   enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
 
   depends_on = [aws_cloudwatch_log_group.this]
@@ -131,7 +141,7 @@ resource "aws_db_instance" "this" {
 
 # Made here, so that they are encrypted and don't grow without limit.
 resource "aws_cloudwatch_log_group" "this" {
-  for_each = toset(["postgresql", "upgrade"])
+  for_each = toset(local.own ? ["postgresql", "upgrade"] : [])
 
   name              = "/aws/rds/instance/${var.name}/${each.key}"
   retention_in_days = var.log_retention_days

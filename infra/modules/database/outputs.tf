@@ -1,8 +1,9 @@
 output "owner" {
-  description = "The owner's way in: the URL without a login, and the ARN of the secret with username and password, which RDS rotates."
+  description = "The owner's way in: the URL without a login, the ARN of the secret with username and password, which RDS rotates, and the KMS key of the secret if it isn't key_arn."
   value = {
-    url        = "postgresql://${local.place}"
-    secret_arn = aws_db_instance.this.master_user_secret[0].secret_arn
+    url            = "postgresql://${local.place}"
+    secret_arn     = local.server.secret_arn
+    secret_key_arn = local.server.secret_key_arn
   }
 }
 
@@ -31,13 +32,13 @@ output "reviewer" {
 }
 
 output "security_group_id" {
-  description = "Security group of the instance."
-  value       = aws_security_group.this.id
+  description = "Security group of the database."
+  value       = local.security_group_id
 }
 
 output "identifier" {
-  description = "Identifier of the instance."
-  value       = aws_db_instance.this.identifier
+  description = "Identifier of the instance, or of the Aurora cluster."
+  value       = local.server.identifier
 }
 
 output "analyst_policy_arn" {

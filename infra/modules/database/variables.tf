@@ -176,3 +176,44 @@ variable "analysts" {
     error_message = "analysts must be names of up to 40 lower-case letters, digits and underscores."
   }
 }
+
+variable "boundary_arn" {
+  description = "ARN of the policy that is the permissions boundary of each role. Null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.boundary_arn == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/", var.boundary_arn))
+    error_message = "boundary_arn must be null or the ARN of an IAM policy."
+  }
+}
+
+variable "existing" {
+  description = <<-EOT
+    A database of yours, instead of one made here. It must accept IAM sign-in.
+
+    - `identifier`: identifier of the RDS instance, or of the Aurora cluster
+    - `aurora`: whether it is an Aurora cluster
+    - `name`: name of a database in it, which exists already
+    - `owner_secret_arn`: secret with username and password of a login that owns this database and has
+      CREATEROLE and the role rds_iam with ADMIN; null takes the master user's, which RDS manages
+    - `owner_secret_key_arn`: KMS key of that secret, if it isn't the environment's or AWS's own
+  EOT
+  type = object({
+    identifier           = string
+    aurora               = optional(bool, false)
+    name                 = optional(string, "retinue")
+    owner_secret_arn     = optional(string)
+    owner_secret_key_arn = optional(string)
+  })
+  default = null
+
+  validation {
+    condition = var.existing == null ? true : alltrue([
+      can(regex("^[a-z][a-z0-9-]{0,62}$", var.existing.identifier)), can(regex("^[a-z_][a-z0-9_]{0,62}$", var.existing.name)),
+      var.existing.owner_secret_arn == null || can(regex("^arn:[a-z-]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^:]+$", var.existing.owner_secret_arn)),
+      var.existing.owner_secret_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.existing.owner_secret_key_arn)),
+    ])
+    error_message = "existing needs identifier, the identifier of an RDS instance or Aurora cluster, and name, of a database in it. Secret and key are ARNs."
+  }
+}

@@ -2,6 +2,7 @@
 # decides how many (managed scaling), and drains them before they go.
 
 data "aws_partition" "current" {}
+data "aws_default_tags" "current" {}
 
 resource "aws_launch_template" "this" {
   name_prefix            = "${var.name}-"
@@ -48,9 +49,14 @@ resource "aws_launch_template" "this" {
   SCRIPT
   )
 
-  tag_specifications {
-    resource_type = "instance"
-    tags          = { Name = var.name }
+  # The provider's default tags don't reach what Auto Scaling creates.
+  dynamic "tag_specifications" {
+    for_each = toset(["instance", "volume"])
+
+    content {
+      resource_type = tag_specifications.key
+      tags          = merge(data.aws_default_tags.current.tags, { Name = var.name })
+    }
   }
 }
 
@@ -112,7 +118,8 @@ resource "aws_ecs_capacity_provider" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name_prefix = "${substr(var.name, 0, 28)}-inst-"
+  name_prefix          = "${substr(var.name, 0, 28)}-inst-"
+  permissions_boundary = var.boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

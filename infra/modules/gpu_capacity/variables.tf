@@ -82,3 +82,14 @@ variable "disk_gb" {
     error_message = "disk_gb must be at least 30, the size of AWS's image."
   }
 }
+
+variable "boundary_arn" {
+  description = "ARN of the policy that is the permissions boundary of each role. Null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.boundary_arn == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/", var.boundary_arn))
+    error_message = "boundary_arn must be null or the ARN of an IAM policy."
+  }
+}

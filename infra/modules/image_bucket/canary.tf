@@ -52,7 +52,8 @@ resource "aws_scheduler_schedule" "canary" {
 resource "aws_iam_role" "canary" {
   count = var.canary_minutes == null ? 0 : 1
 
-  name_prefix = "${substr(var.name, 0, 25)}-canary-"
+  name_prefix          = "${substr(var.name, 0, 25)}-canary-"
+  permissions_boundary = var.boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -62,7 +63,7 @@ resource "aws_iam_role" "canary" {
       Condition = { StringEquals = {
         "aws:SourceAccount" = data.aws_caller_identity.current.account_id
         "aws:SourceArn" = join(":", [
-          "arn", data.aws_partition.current.partition, "scheduler", data.aws_region.current.name,
+          "arn", data.aws_partition.current.partition, "scheduler", data.aws_region.current.id,
           data.aws_caller_identity.current.account_id, "schedule-group/default",
         ])
       } }

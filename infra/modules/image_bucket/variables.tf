@@ -67,3 +67,14 @@ variable "canary_minutes" {
     error_message = "canary_minutes must be null or a whole number from 5 to 60."
   }
 }
+
+variable "boundary_arn" {
+  description = "ARN of the policy that is the permissions boundary of each role. Null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.boundary_arn == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/", var.boundary_arn))
+    error_message = "boundary_arn must be null or the ARN of an IAM policy."
+  }
+}

@@ -10,7 +10,7 @@ data "aws_ecr_image" "cpu" {
   count = var.uri == null ? 1 : 0
 
   repository_name = var.repository_name
-  image_tag       = var.tag
+  image_tag       = "${var.tag}${var.arm64 ? "-arm64" : ""}"
 }
 
 data "aws_ecr_image" "cuda" {

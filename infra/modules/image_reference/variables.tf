@@ -9,7 +9,7 @@ variable "repository_name" {
 }
 
 variable "tag" {
-  description = "Tag of the container image; its CUDA variant has the same with -cuda. Not needed with uri."
+  description = "Tag of the container image; its variants for CUDA and for ARM64 have the same with -cuda and -arm64. Not needed with uri."
   type        = string
   default     = null
 
@@ -37,6 +37,12 @@ variable "uri" {
 
 variable "cuda" {
   description = "Whether the CUDA variant is needed."
+  type        = bool
+  default     = false
+}
+
+variable "arm64" {
+  description = "Whether images.cpu is the variant for ARM64."
   type        = bool
   default     = false
 }

@@ -8,7 +8,7 @@ data "aws_region" "current" {}
 locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.name
+  region     = data.aws_region.current.id
 }
 
 resource "aws_kms_key" "this" {
@@ -18,7 +18,7 @@ resource "aws_kms_key" "this" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid       = "AccountDecidesByIam"
         Effect    = "Allow"
@@ -32,6 +32,7 @@ resource "aws_kms_key" "this" {
         Principal = { Service = [
           "budgets.amazonaws.com",
           "cloudwatch.amazonaws.com",
+          "events.amazonaws.com",
           "s3.amazonaws.com",
           "sns.amazonaws.com",
         ] }
@@ -49,7 +50,14 @@ resource "aws_kms_key" "this" {
           "kms:EncryptionContext:aws:logs:arn" = "arn:${local.partition}:logs:${local.region}:${local.account_id}:*"
         } }
       },
-    ]
+      ], [for accounts in [var.topic_account_ids] : {
+        Sid       = "TopicsOfOtherAccountsDeliver"
+        Effect    = "Allow"
+        Principal = { Service = "sns.amazonaws.com" }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+        Resource  = "*" # in a key policy: this key
+        Condition = { StringEquals = { "aws:SourceAccount" = sort(accounts) } }
+    } if length(accounts) > 0])
   })
 }
 

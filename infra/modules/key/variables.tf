@@ -18,3 +18,14 @@ variable "deletion_window_days" {
     error_message = "deletion_window_days must be between 7 and 30."
   }
 }
+
+variable "topic_account_ids" {
+  description = "Other accounts, whose SNS topics send messages to queues that this key encrypts."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for account in var.topic_account_ids : can(regex("^[0-9]{12}$", account))])
+    error_message = "topic_account_ids must be AWS accounts, of 12 digits each."
+  }
+}

@@ -22,6 +22,7 @@ module "task" {
     PGUSER     = "${var.database.secret_arn}:username::"
     PGPASSWORD = "${var.database.secret_arn}:password::"
   }
+  secrets_key_arn = var.database.secret_key_arn
 }
 
 resource "aws_iam_role_policy" "task" {
@@ -34,7 +35,7 @@ resource "aws_iam_role_policy" "task" {
       Sid      = "ListVersions"
       Effect   = "Allow"
       Action   = ["s3:ListBucketVersions"]
-      Resource = [var.bucket_arn]
+      Resource = var.bucket_arns
     }]
   })
 }

@@ -15,7 +15,7 @@ variables {
     url        = "postgresql://host:5432/retinue?sslmode=verify-full"
     secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
   }
-  bucket_arn      = "arn:aws:s3:::retinue-test-images"
+  bucket_arns     = ["arn:aws:s3:::retinue-test-images"]
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
 }
 
@@ -32,10 +32,10 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    retention  = { detections_months = 0 }
-    at         = { hour = 24, minute = 0 }
-    bucket_arn = "arn:aws:s3:::retinue-test-images/*"
+    retention   = { detections_months = 0 }
+    at          = { hour = 24, minute = 0 }
+    bucket_arns = ["arn:aws:s3:::retinue-test-images/*"]
   }
 
-  expect_failures = [var.retention, var.at, var.bucket_arn]
+  expect_failures = [var.retention, var.at, var.bucket_arns]
 }

@@ -5,9 +5,11 @@ variable "task" {
     image              = string
     repository_arn     = optional(string)
     cluster            = object({ arn = string, name = string })
-    network            = object({ subnet_ids = list(string), security_group_id = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string, assign_public_ip = optional(bool, false) })
     key_arn            = string
     log_retention_days = optional(number, 30)
+    boundary_arn       = optional(string)
+    arm64              = optional(bool, false)
   })
 }
 
@@ -43,10 +45,11 @@ variable "at" {
 }
 
 variable "database" {
-  description = "The history: its URL without a login, and the ARN of its owner's secret."
+  description = "The history: its URL without a login, the ARN of its owner's secret, and the KMS key of the secret if it isn't task.key_arn."
   type = object({
-    url        = string
-    secret_arn = string
+    url            = string
+    secret_arn     = string
+    secret_key_arn = optional(string)
   })
 
   validation {
@@ -55,13 +58,13 @@ variable "database" {
   }
 }
 
-variable "bucket_arn" {
-  description = "ARN of the bucket with the images. The task lists its versions and reads none."
-  type        = string
+variable "bucket_arns" {
+  description = "ARNs of the buckets with the images. The task lists their versions and reads none."
+  type        = list(string)
 
   validation {
-    condition     = can(regex("^arn:[a-z-]+:s3:::[^/*]+$", var.bucket_arn))
-    error_message = "bucket_arn must be the ARN of a bucket, such as arn:aws:s3:::my-images."
+    condition     = length(var.bucket_arns) > 0 && alltrue([for arn in var.bucket_arns : can(regex("^arn:[a-z-]+:s3:::[^/*]+$", arn))])
+    error_message = "bucket_arns must hold at least one ARN of a bucket, such as arn:aws:s3:::my-images."
   }
 }
 

@@ -20,6 +20,7 @@ module "task" {
     PGUSER     = "${var.database.secret_arn}:username::"
     PGPASSWORD = "${var.database.secret_arn}:password::"
   }
+  secrets_key_arn = var.database.secret_key_arn
 }
 
 resource "aws_iam_role_policy" "task" {

@@ -5,17 +5,20 @@ variable "task" {
     image              = string
     repository_arn     = optional(string)
     cluster            = object({ arn = string, name = string })
-    network            = object({ subnet_ids = list(string), security_group_id = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string, assign_public_ip = optional(bool, false) })
     key_arn            = string
     log_retention_days = optional(number, 30)
+    boundary_arn       = optional(string)
+    arm64              = optional(bool, false)
   })
 }
 
 variable "database" {
-  description = "The history: its URL without a login, and the ARN of its owner's secret."
+  description = "The history: its URL without a login, the ARN of its owner's secret, and the KMS key of the secret if it isn't task.key_arn."
   type = object({
-    url        = string
-    secret_arn = string
+    url            = string
+    secret_arn     = string
+    secret_key_arn = optional(string)
   })
 
   validation {

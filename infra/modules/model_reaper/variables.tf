@@ -5,9 +5,11 @@ variable "task" {
     image              = string
     repository_arn     = optional(string)
     cluster            = object({ arn = string, name = string })
-    network            = object({ subnet_ids = list(string), security_group_id = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string, assign_public_ip = optional(bool, false) })
     key_arn            = string
     log_retention_days = optional(number, 30)
+    boundary_arn       = optional(string)
+    arm64              = optional(bool, false)
   })
 }
 

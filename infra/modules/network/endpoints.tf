@@ -1,4 +1,4 @@
-# The ways to AWS. Interface endpoints cost by the hour, zone and gigabyte; S3's gateway is free.
+# The endpoints of AWS's services. Interface endpoints cost by the hour, zone and gigabyte; S3's gateway is free.
 
 locals {
   services = concat(
@@ -23,7 +23,7 @@ locals {
 }
 
 resource "aws_security_group" "endpoints" {
-  count = local.own ? 1 : 0
+  count = local.endpoints ? 1 : 0
 
   name_prefix = "${var.name}-endpoints-"
   description = "VPC endpoints of ${var.name}: TLS from the workers"
@@ -36,7 +36,7 @@ resource "aws_security_group" "endpoints" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints_from_worker" {
-  count = local.own ? 1 : 0
+  count = local.endpoints ? 1 : 0
 
   security_group_id            = aws_security_group.endpoints[0].id
   description                  = "TLS from the workers"
@@ -47,7 +47,7 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints_from_worker" {
 }
 
 resource "aws_vpc_endpoint" "interface" {
-  for_each = local.own ? toset(local.services) : toset([])
+  for_each = local.endpoints ? toset(local.services) : toset([])
 
   vpc_id              = local.vpc_id
   service_name        = "com.amazonaws.${local.region}.${each.key}"
@@ -65,7 +65,7 @@ resource "aws_vpc_endpoint" "s3" {
   vpc_id            = local.vpc_id
   service_name      = "com.amazonaws.${local.region}.s3"
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = [aws_route_table.private[0].id]
+  route_table_ids   = [for table in aws_route_table.private : table.id]
   tags              = { Name = "${var.name}-s3" }
 
   policy = jsonencode({

@@ -12,7 +12,8 @@ resource "aws_cloudwatch_log_group" "flow" {
 resource "aws_iam_role" "flow" {
   count = local.own ? 1 : 0
 
-  name_prefix = "${var.name}-flow-"
+  name_prefix          = "${var.name}-flow-"
+  permissions_boundary = var.boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -1,5 +1,5 @@
-# Private subnets without a way to the internet. Workers reach AWS through VPC
-# endpoints (endpoints.tf). With `existing`, the VPC and its access to AWS exist already.
+# Subnets in a new VPC. By default they have no way to the internet: tasks reach AWS through VPC endpoints
+# (endpoints.tf). Other ways are in egress.tf. With `existing`, the VPC and its access to AWS exist already.
 
 data "aws_availability_zones" "available" {
   # checkov:skip=CKV_AWS_394:zone_ids names the zones of an environment that must not move
@@ -18,11 +18,12 @@ data "aws_partition" "current" {}
 
 locals {
   own        = var.existing == null
+  endpoints  = local.own && var.egress == "endpoints"
   named      = var.zone_ids == null ? null : [for id in var.zone_ids : data.aws_availability_zones.available.names[index(data.aws_availability_zones.available.zone_ids, id)]]
   zones      = local.own ? coalesce(local.named, slice(data.aws_availability_zones.available.names, 0, var.zone_count)) : []
   vpc_id     = local.own ? aws_vpc.this[0].id : var.existing.vpc_id
   subnet_ids = local.own ? [for zone in local.zones : aws_subnet.private[zone].id] : var.existing.subnet_ids
-  region     = data.aws_region.current.name
+  region     = data.aws_region.current.id
 }
 
 resource "aws_vpc" "this" {
@@ -53,17 +54,17 @@ resource "aws_subnet" "private" {
 }
 
 resource "aws_route_table" "private" {
-  count = local.own ? 1 : 0
+  for_each = toset(local.zones)
 
   vpc_id = aws_vpc.this[0].id
-  tags   = { Name = "${var.name}-private" }
+  tags   = { Name = "${var.name}-private-${each.key}" }
 }
 
 resource "aws_route_table_association" "private" {
   for_each = aws_subnet.private
 
   subnet_id      = each.value.id
-  route_table_id = aws_route_table.private[0].id
+  route_table_id = aws_route_table.private[each.key].id
 }
 
 resource "aws_security_group" "worker" {
@@ -79,7 +80,7 @@ resource "aws_security_group" "worker" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "worker_to_endpoints" {
-  count = local.own ? 1 : 0
+  count = local.endpoints ? 1 : 0
 
   security_group_id            = aws_security_group.worker.id
   description                  = "AWS, through the interface endpoints"
@@ -100,12 +101,12 @@ resource "aws_vpc_security_group_egress_rule" "worker_to_s3" {
   prefix_list_id    = aws_vpc_endpoint.s3[0].prefix_list_id
 }
 
-# In a VPC of yours the way to AWS is not known here (NAT, endpoints, a proxy), so TLS may go anywhere.
+# Without endpoints, the addresses of AWS's services aren't known, so TLS may go anywhere.
 resource "aws_vpc_security_group_egress_rule" "worker_to_anywhere" {
-  count = local.own ? 0 : 1
+  count = local.endpoints ? 0 : 1
 
   security_group_id = aws_security_group.worker.id
-  description       = "AWS, by any route of this VPC"
+  description       = "AWS, by any route of the VPC"
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443

@@ -137,3 +137,35 @@ run "refuses_bad_numbers" {
 
   expect_failures = [var.cidr, var.zone_count, var.endpoint_zone_count, var.bucket_arns, var.log_retention_days]
 }
+
+run "nat" {
+  command = plan
+
+  variables {
+    egress              = "nat"
+    endpoint_zone_count = 1
+  }
+
+  assert {
+    condition     = length(aws_nat_gateway.this) == 1 && length(aws_route.private) == 2 && length(aws_vpc_endpoint.interface) == 0
+    error_message = "with one NAT gateway, both zones must use it"
+  }
+
+  assert {
+    condition     = length(aws_route.public) == 0 && !output.assign_public_ip
+    error_message = "tasks must stay in private subnets"
+  }
+}
+
+run "public" {
+  command = plan
+
+  variables {
+    egress = "public"
+  }
+
+  assert {
+    condition     = output.assign_public_ip && length(aws_route.public) == 2 && length(aws_nat_gateway.this) == 0
+    error_message = "tasks need a public address and a route"
+  }
+}

@@ -12,3 +12,8 @@ output "worker_security_group_id" {
   description = "Security group of the tasks."
   value       = aws_security_group.worker.id
 }
+
+output "assign_public_ip" {
+  description = "Whether tasks need a public address to reach AWS."
+  value       = local.own && var.egress == "public"
+}

@@ -50,7 +50,7 @@ variable "zone_count" {
 }
 
 variable "endpoint_zone_count" {
-  description = "In how many zones to have the interface endpoints. Each costs by the hour and zone; with one, losing that zone stops the workers."
+  description = "In how many zones to have the interface endpoints or NAT gateways. Each costs by the hour and zone; with one, losing that zone stops the workers."
   type        = number
   default     = 2
 
@@ -111,5 +111,27 @@ variable "zone_ids" {
   validation {
     condition     = var.zone_ids == null || (contains([2, 3], length(distinct(coalesce(var.zone_ids, [])))) && alltrue([for id in coalesce(var.zone_ids, []) : can(regex("^[a-z0-9]+-az[0-9]+$", id))]))
     error_message = "zone_ids must be null or two or three IDs of availability zones, such as euw1-az1."
+  }
+}
+
+variable "boundary_arn" {
+  description = "ARN of the policy that is the permissions boundary of each role. Null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.boundary_arn == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/", var.boundary_arn))
+    error_message = "boundary_arn must be null or the ARN of an IAM policy."
+  }
+}
+
+variable "egress" {
+  description = "How tasks in a new VPC reach AWS: endpoints, nat or public."
+  type        = string
+  default     = "endpoints"
+
+  validation {
+    condition     = contains(["endpoints", "nat", "public"], var.egress)
+    error_message = "egress must be endpoints, nat or public."
   }
 }

@@ -1,7 +1,7 @@
 # A row of graphs for each pool, and one for the database.
 
 locals {
-  region     = data.aws_region.current.name
+  region     = data.aws_region.current.id
   pool_names = sort(keys(var.pools))
 
   pool_graphs = { for name in local.pool_names : name => [
@@ -39,7 +39,7 @@ locals {
     },
   ] }
 
-  database_graphs = [for title, metric in {
+  database_graphs = [for title, metric in var.database_identifier == null ? {} : {
     "database: processor, percent"  = "CPUUtilization"
     "database: connections"         = "DatabaseConnections"
     "database: free storage, bytes" = "FreeStorageSpace"
@@ -50,7 +50,7 @@ locals {
     metrics = [["AWS/RDS", metric, "DBInstanceIdentifier", var.database_identifier]]
   }]
 
-  rows = concat([for name in local.pool_names : local.pool_graphs[name]], [local.database_graphs])
+  rows = concat([for name in local.pool_names : local.pool_graphs[name]], var.database_identifier == null ? [] : [local.database_graphs])
 }
 
 resource "aws_cloudwatch_dashboard" "this" {

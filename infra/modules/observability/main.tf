@@ -5,12 +5,16 @@ data "aws_caller_identity" "current" {}
 data "aws_region" "current" {}
 
 resource "aws_sns_topic" "alarms" {
+  count = var.existing_topic_arn == null ? 1 : 0
+
   name              = "${var.name}-alarms"
   kms_master_key_id = var.key_arn
 }
 
 resource "aws_sns_topic_policy" "alarms" {
-  arn = aws_sns_topic.alarms.arn
+  count = var.existing_topic_arn == null ? 1 : 0
+
+  arn = local.topic_arn
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -20,7 +24,7 @@ resource "aws_sns_topic_policy" "alarms" {
         Effect    = "Allow"
         Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
         Action    = "sns:Publish"
-        Resource  = aws_sns_topic.alarms.arn
+        Resource  = local.topic_arn
         Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
       },
       {
@@ -28,7 +32,7 @@ resource "aws_sns_topic_policy" "alarms" {
         Effect    = "Deny"
         Principal = "*"
         Action    = "sns:Publish"
-        Resource  = aws_sns_topic.alarms.arn
+        Resource  = local.topic_arn
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
     ]
@@ -39,12 +43,14 @@ resource "aws_sns_topic_policy" "alarms" {
 resource "aws_sns_topic_subscription" "people" {
   for_each = var.alarm_emails
 
-  topic_arn = aws_sns_topic.alarms.arn
+  topic_arn = local.topic_arn
   protocol  = "email"
   endpoint  = each.key
 }
 
 locals {
+  topic_arn = var.existing_topic_arn != null ? var.existing_topic_arn : aws_sns_topic.alarms[0].arn
+
   alarm_free_storage_gb = min(4, var.database_storage_gb / 20)
 
   # S3's events that SNS could not deliver. Queues of pools keep the last kind as dead letters.
@@ -86,7 +92,7 @@ locals {
 }
 
 resource "aws_cloudwatch_metric_alarm" "database" {
-  for_each = local.database_alarms
+  for_each = { for name, alarm in local.database_alarms : name => alarm if var.database_identifier != null }
 
   alarm_name          = "${var.name}-database-${each.key}"
   alarm_description   = each.value.description
@@ -99,12 +105,12 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   treat_missing_data  = each.key == "cpu" ? "breaching" : "missing" # no metric: the instance is down
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  ok_actions          = [aws_sns_topic.alarms.arn]
+  alarm_actions       = [local.topic_arn]
+  ok_actions          = [local.topic_arn]
 }
 
 resource "aws_cloudwatch_metric_alarm" "topic" {
-  for_each = local.topic_alarms
+  for_each = { for name, alarm in local.topic_alarms : name => alarm if var.image_topic_name != null }
 
   alarm_name          = "${var.name}-events-${each.key}"
   alarm_description   = each.value.description
@@ -117,8 +123,8 @@ resource "aws_cloudwatch_metric_alarm" "topic" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  ok_actions          = [aws_sns_topic.alarms.arn]
+  alarm_actions       = [local.topic_arn]
+  ok_actions          = [local.topic_arn]
 }
 
 # Of the whole account: a budget by tag stays at zero until an administrator activates the tag for billing.
@@ -136,7 +142,7 @@ resource "aws_budgets_budget" "month" {
     threshold                 = 80
     threshold_type            = "PERCENTAGE"
     notification_type         = "ACTUAL"
-    subscriber_sns_topic_arns = [aws_sns_topic.alarms.arn]
+    subscriber_sns_topic_arns = [local.topic_arn]
   }
 
   notification {
@@ -144,7 +150,7 @@ resource "aws_budgets_budget" "month" {
     threshold                 = 100
     threshold_type            = "PERCENTAGE"
     notification_type         = "FORECASTED"
-    subscriber_sns_topic_arns = [aws_sns_topic.alarms.arn]
+    subscriber_sns_topic_arns = [local.topic_arn]
   }
 
   depends_on = [aws_sns_topic_policy.alarms]

@@ -21,12 +21,12 @@ run "observability" {
   command = apply
 
   assert {
-    condition     = aws_sns_topic.alarms.kms_master_key_id == var.key_arn
+    condition     = aws_sns_topic.alarms[0].kms_master_key_id == var.key_arn
     error_message = "alarms must be encrypted"
   }
 
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.database : alarm.alarm_actions == toset([aws_sns_topic.alarms.arn])])
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.database : alarm.alarm_actions == toset([aws_sns_topic.alarms[0].arn])])
     error_message = "every alarm must reach somebody"
   }
 

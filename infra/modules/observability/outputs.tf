@@ -1,6 +1,6 @@
 output "alarm_topic_arn" {
   description = "ARN of the topic that alarms go to."
-  value       = aws_sns_topic.alarms.arn
+  value       = local.topic_arn
 }
 
 output "dashboard_name" {

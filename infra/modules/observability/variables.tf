@@ -34,11 +34,11 @@ variable "cluster_name" {
 }
 
 variable "database_identifier" {
-  description = "Identifier of the RDS instance."
+  description = "Identifier of the RDS instance. Null leaves alarms and graphs of the database to its owner."
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]+$", var.database_identifier))
+    condition     = var.database_identifier == null || can(regex("^[a-z][a-z0-9-]+$", var.database_identifier))
     error_message = "database_identifier must be the identifier of an RDS instance."
   }
 }
@@ -75,11 +75,11 @@ variable "database_storage_gb" {
 }
 
 variable "image_topic_name" {
-  description = "Name of the SNS topic that S3 notifies of new images."
+  description = "Name of the SNS topic that S3 notifies of new images. Null without one."
   type        = string
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{1,256}$", var.image_topic_name))
+    condition     = var.image_topic_name == null || can(regex("^[A-Za-z0-9_-]{1,256}$", var.image_topic_name))
     error_message = "image_topic_name must be the name of an SNS topic, not its ARN."
   }
 }
@@ -92,5 +92,16 @@ variable "monthly_budget_usd" {
   validation {
     condition     = var.monthly_budget_usd == null || try(var.monthly_budget_usd > 0, false)
     error_message = "monthly_budget_usd must be null or above 0."
+  }
+}
+
+variable "existing_topic_arn" {
+  description = "ARN of an SNS topic to send alarms to, instead of a new one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.existing_topic_arn == null || can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:", var.existing_topic_arn))
+    error_message = "existing_topic_arn must be null or the ARN of an SNS topic."
   }
 }

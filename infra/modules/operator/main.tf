@@ -51,7 +51,7 @@ resource "aws_iam_role_policy" "task" {
         Sid      = "ListImages"
         Effect   = "Allow"
         Action   = ["s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions"]
-        Resource = [var.bucket_arn]
+        Resource = var.bucket_arns
       },
       {
         # Called by SQS on the task's behalf.
@@ -59,7 +59,7 @@ resource "aws_iam_role_policy" "task" {
         Effect    = "Allow"
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = [var.task.key_arn]
-        Condition = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.name}.amazonaws.com" } }
+        Condition = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.id}.amazonaws.com" } }
       },
     ]
   })

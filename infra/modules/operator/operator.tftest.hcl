@@ -16,7 +16,7 @@ variables {
     login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_analyst"
   }
 
-  bucket_arn             = "arn:aws:s3:::retinue-test-images"
+  bucket_arns            = ["arn:aws:s3:::retinue-test-images"]
   queue_arns             = ["arn:aws:sqs:eu-west-1:123456789012:retinue-test-labels"]
   dead_letter_queue_arns = ["arn:aws:sqs:eu-west-1:123456789012:retinue-test-labels-dead"]
 }

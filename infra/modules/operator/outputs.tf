@@ -7,7 +7,7 @@ output "run" {
     networkConfiguration = { awsvpcConfiguration = {
       subnets        = var.task.network.subnet_ids
       securityGroups = [var.task.network.security_group_id]
-      assignPublicIp = "DISABLED"
+      assignPublicIp = var.task.network.assign_public_ip ? "ENABLED" : "DISABLED"
     } }
   })
 }

@@ -5,9 +5,11 @@ variable "task" {
     image              = string
     repository_arn     = optional(string)
     cluster            = object({ arn = string, name = string })
-    network            = object({ subnet_ids = list(string), security_group_id = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string, assign_public_ip = optional(bool, false) })
     key_arn            = string
     log_retention_days = optional(number, 30)
+    boundary_arn       = optional(string)
+    arm64              = optional(bool, false)
   })
 }
 
@@ -29,13 +31,13 @@ variable "analyst" {
   }
 }
 
-variable "bucket_arn" {
-  description = "ARN of the bucket with the images."
-  type        = string
+variable "bucket_arns" {
+  description = "ARNs of the buckets with the images."
+  type        = list(string)
 
   validation {
-    condition     = can(regex("^arn:[a-z-]+:s3:::[^/*]+$", var.bucket_arn))
-    error_message = "bucket_arn must be the ARN of a bucket, such as arn:aws:s3:::my-images."
+    condition     = length(var.bucket_arns) > 0 && alltrue([for arn in var.bucket_arns : can(regex("^arn:[a-z-]+:s3:::[^/*]+$", arn))])
+    error_message = "bucket_arns must hold at least one ARN of a bucket, such as arn:aws:s3:::my-images."
   }
 }
 

@@ -10,7 +10,7 @@ locals {
   name       = "${var.task.name_prefix}-${var.pool_name}"
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.name
+  region     = data.aws_region.current.id
 
   # Options arrive as text, because Terraform's maps hold one type: 0.5 is "0.5". What reads as JSON
   # (numbers, true, lists) is meant as JSON, and the rest as text.

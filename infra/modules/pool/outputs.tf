@@ -27,3 +27,8 @@ output "metric_namespace" {
   description = "CloudWatch namespace of the metrics that are counted in the log."
   value       = local.namespace
 }
+
+output "task_role_arn" {
+  description = "ARN of the role that reads images."
+  value       = module.task.task_role.arn
+}

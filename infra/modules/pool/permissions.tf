@@ -89,14 +89,14 @@ resource "aws_iam_role_policy" "task" {
           Sid      = "ReadImages"
           Effect   = "Allow"
           Action   = ["s3:GetObject", "s3:GetObjectVersion"]
-          Resource = ["${var.bucket_arn}/*"]
+          Resource = [for arn in var.images.bucket_arns : "${arn}/*"]
         },
         {
           # Without it S3 answers "forbidden" for an object that is missing.
           Sid      = "TellMissingFromForbidden"
           Effect   = "Allow"
           Action   = ["s3:ListBucket"]
-          Resource = [var.bucket_arn]
+          Resource = var.images.bucket_arns
         },
         {
           Sid      = "SignInToTheDatabase"
@@ -116,7 +116,7 @@ resource "aws_iam_role_policy" "task" {
           Sid      = "DecryptImagesAndMessages"
           Effect   = "Allow"
           Action   = ["kms:Decrypt"]
-          Resource = [var.task.key_arn]
+          Resource = concat([var.task.key_arn], var.images.key_arns)
           Condition = { StringEquals = { "kms:ViaService" = [
             "s3.${local.region}.amazonaws.com", "sqs.${local.region}.amazonaws.com",
           ] } }
@@ -143,7 +143,7 @@ resource "aws_iam_role_policy" "task" {
         Sid      = "ReadTags"
         Effect   = "Allow"
         Action   = ["s3:GetObjectTagging", "s3:GetObjectVersionTagging"]
-        Resource = ["${var.bucket_arn}/*"]
+        Resource = [for arn in var.images.bucket_arns : "${arn}/*"]
       }] : statement if anytrue([for route in values(var.config.routes) : route.tags != null])],
       [for bus in [var.config.event_bus_arn] : {
         Sid      = "PublishRuns"

@@ -22,8 +22,8 @@ mock_provider "aws" {
 
 variables {
   pool_name       = "labels"
-  topic_arn       = "arn:aws:sns:eu-west-1:123456789012:retinue-test-images"
-  bucket_arn      = "arn:aws:s3:::retinue-test-images"
+  events          = { topic_arns = { own = "arn:aws:sns:eu-west-1:123456789012:retinue-test-images" } }
+  images          = { bucket_arns = ["arn:aws:s3:::retinue-test-images"] }
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
   database = {
     url       = "postgresql://host:5432/retinue?sslmode=verify-full"
@@ -81,7 +81,7 @@ run "queue" {
   command = apply
 
   assert {
-    condition     = jsondecode(aws_sns_topic_subscription.this.redrive_policy).deadLetterTargetArn == aws_sqs_queue.dead.arn
+    condition     = jsondecode(aws_sns_topic_subscription.this["own"].redrive_policy).deadLetterTargetArn == aws_sqs_queue.dead.arn
     error_message = "SNS must leave what it cannot deliver"
   }
 
@@ -106,13 +106,13 @@ run "queue" {
   }
 
   assert {
-    condition     = aws_sns_topic_subscription.this.raw_message_delivery && aws_sns_topic_subscription.this.protocol == "sqs" && aws_sns_topic_subscription.this.filter_policy == null
+    condition     = aws_sns_topic_subscription.this["own"].raw_message_delivery && aws_sns_topic_subscription.this["own"].protocol == "sqs" && aws_sns_topic_subscription.this["own"].filter_policy == null
     error_message = "the queue must get the topic's messages raw, and all of them"
   }
 
   assert {
     condition = alltrue([for statement in jsondecode(aws_sqs_queue_policy.this.policy).Statement :
-      statement.Effect == "Deny" || try(statement.Condition.ArnEquals["aws:SourceArn"] == [var.topic_arn], false)
+      statement.Effect == "Deny" || try(statement.Condition.ArnEquals["aws:SourceArn"] == [var.events.topic_arns.own], false)
     ])
     error_message = "only the topic may send"
   }
@@ -230,7 +230,7 @@ run "never_asleep_on_spot_with_patterns" {
   }
 
   assert {
-    condition     = aws_sns_topic_subscription.this.filter_policy_scope == "MessageBody" && jsondecode(aws_sns_topic_subscription.this.filter_policy) == { Records = { s3 = { object = { key = [{ prefix = "cameras/" }, { prefix = "uploads/" }] } } } }
+    condition     = aws_sns_topic_subscription.this["own"].filter_policy_scope == "MessageBody" && jsondecode(aws_sns_topic_subscription.this["own"].filter_policy) == { Records = { s3 = { object = { key = [{ prefix = "cameras/" }, { prefix = "uploads/" }] } } } }
     error_message = "the topic must send only what has these prefixes"
   }
 
@@ -247,6 +247,41 @@ run "never_asleep_on_spot_with_patterns" {
   assert {
     condition     = !anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : contains(statement.Resource, "*")])
     error_message = "without Rekognition nothing is allowed everywhere"
+  }
+}
+
+run "existing_buckets" {
+  command = apply
+
+  variables {
+    events = {
+      topic_arns = { own = "arn:aws:sns:eu-west-1:123456789012:retinue-test-images", theirs = "arn:aws:sns:eu-west-1:210987654321:images" }
+      buckets    = { uploads = { name = "uploads", account_id = "123456789012" } }
+    }
+    images = {
+      bucket_arns = ["arn:aws:s3:::retinue-test-images", "arn:aws:s3:::uploads"]
+      key_arns    = ["arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000002"]
+    }
+    config = merge(var.config, { key_prefixes = ["in/"] })
+  }
+
+  assert {
+    condition = length(aws_sns_topic_subscription.this) == 2 && jsondecode(aws_cloudwatch_event_rule.images[0].event_pattern).detail == {
+      bucket = { name = ["uploads"] }, object = { key = [{ prefix = "in/" }] }
+    }
+    error_message = "the pool must hear of its images in all buckets, by topic or by EventBridge"
+  }
+
+  assert {
+    condition = anytrue([for statement in jsondecode(aws_sqs_queue_policy.this.policy).Statement :
+      statement.Sid == "EventBridgeDelivers" && try(statement.Condition.ArnEquals["aws:SourceArn"] == aws_cloudwatch_event_rule.images[0].arn, false)
+    ])
+    error_message = "only the pool's rule may send through EventBridge"
+  }
+
+  assert {
+    condition     = contains(flatten([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : statement.Resource if statement.Action == ["kms:Decrypt"]]), var.images.key_arns[0])
+    error_message = "workers must be able to decrypt images of every bucket"
   }
 }
 
@@ -313,7 +348,7 @@ run "videos" {
   }
 
   assert {
-    condition     = jsondecode(aws_sqs_queue_policy.this.policy).Statement[0].Condition.ArnEquals["aws:SourceArn"] == [var.topic_arn, aws_sns_topic.jobs[0].arn]
+    condition     = jsondecode(aws_sqs_queue_policy.this.policy).Statement[0].Condition.ArnEquals["aws:SourceArn"] == [var.events.topic_arns.own, aws_sns_topic.jobs[0].arn]
     error_message = "both topics, and no others, may send"
   }
 

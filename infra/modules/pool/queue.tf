@@ -34,14 +34,14 @@ resource "aws_sqs_queue_policy" "this" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid       = "TheTopicsDeliver"
         Effect    = "Allow"
         Principal = { Service = "sns.amazonaws.com" }
         Action    = "sqs:SendMessage"
         Resource  = aws_sqs_queue.this.arn
-        Condition = { ArnEquals = { "aws:SourceArn" = concat([var.topic_arn], aws_sns_topic.jobs[*].arn) } }
+        Condition = { ArnEquals = { "aws:SourceArn" = concat(values(var.events.topic_arns), aws_sns_topic.jobs[*].arn) } }
       },
       {
         Sid       = "OnlyByTls"
@@ -51,7 +51,14 @@ resource "aws_sqs_queue_policy" "this" {
         Resource  = aws_sqs_queue.this.arn
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
-    ]
+      ], [for rule in aws_cloudwatch_event_rule.images : {
+        Sid       = "EventBridgeDelivers"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = aws_sqs_queue.this.arn
+        Condition = { ArnEquals = { "aws:SourceArn" = rule.arn } }
+    }])
   })
 }
 
@@ -62,12 +69,12 @@ resource "aws_sqs_queue_policy" "dead" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "TheTopicLeavesWhatItCannotDeliver"
+        Sid       = "TopicsAndEventBridgeLeaveWhatTheyCannotDeliver"
         Effect    = "Allow"
-        Principal = { Service = "sns.amazonaws.com" }
+        Principal = { Service = ["sns.amazonaws.com", "events.amazonaws.com"] }
         Action    = "sqs:SendMessage"
         Resource  = aws_sqs_queue.dead.arn
-        Condition = { ArnEquals = { "aws:SourceArn" = var.topic_arn } }
+        Condition = { ArnEquals = { "aws:SourceArn" = concat(values(var.events.topic_arns), aws_cloudwatch_event_rule.images[*].arn) } }
       },
       {
         Sid       = "OnlyByTls"
@@ -90,7 +97,9 @@ locals {
 }
 
 resource "aws_sns_topic_subscription" "this" {
-  topic_arn            = var.topic_arn
+  for_each = var.events.topic_arns
+
+  topic_arn            = each.value
   protocol             = "sqs"
   endpoint             = aws_sqs_queue.this.arn
   raw_message_delivery = true

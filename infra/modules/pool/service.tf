@@ -35,7 +35,7 @@ resource "aws_ecs_service" "this" {
   network_configuration {
     subnets          = var.task.network.subnet_ids
     security_groups  = [var.task.network.security_group_id]
-    assign_public_ip = false
+    assign_public_ip = var.task.network.assign_public_ip
   }
 
   # A version that does not start is taken back.

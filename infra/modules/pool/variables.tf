@@ -5,9 +5,11 @@ variable "task" {
     image              = string
     repository_arn     = optional(string)
     cluster            = object({ arn = string, name = string })
-    network            = object({ subnet_ids = list(string), security_group_id = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string, assign_public_ip = optional(bool, false) })
     key_arn            = string
     log_retention_days = optional(number, 30)
+    boundary_arn       = optional(string)
+    arm64              = optional(bool, false)
   })
 }
 
@@ -37,23 +39,34 @@ variable "gpu_capacity_provider" {
   }
 }
 
-variable "topic_arn" {
-  description = "ARN of the SNS topic that S3 notifies of new images."
-  type        = string
+variable "events" {
+  description = "How the pool hears of images: ARNs of SNS topics that buckets notify, and buckets whose events come through EventBridge, with their accounts; each by a name."
+  type = object({
+    topic_arns = optional(map(string), {})
+    buckets    = optional(map(object({ name = string, account_id = string })), {})
+  })
 
   validation {
-    condition     = can(regex("^arn:[a-z-]+:sns:", var.topic_arn))
-    error_message = "topic_arn must be the ARN of an SNS topic."
+    condition     = length(var.events.topic_arns) + length(var.events.buckets) > 0 && alltrue([for arn in values(var.events.topic_arns) : can(regex("^arn:[a-z-]+:sns:", arn))])
+    error_message = "events needs at least one topic or bucket. Topics are ARNs of SNS topics."
   }
 }
 
-variable "bucket_arn" {
-  description = "ARN of the bucket with the images."
-  type        = string
+variable "images" {
+  description = "Buckets with images, and the KMS keys of those that are encrypted with another key than task.key_arn."
+  type = object({
+    bucket_arns = list(string)
+    key_arns    = optional(list(string), [])
+  })
 
   validation {
-    condition     = can(regex("^arn:[a-z-]+:s3:::[^/*]+$", var.bucket_arn))
-    error_message = "bucket_arn must be the ARN of a bucket, such as arn:aws:s3:::my-images."
+    condition     = length(var.images.bucket_arns) > 0 && alltrue([for arn in var.images.bucket_arns : can(regex("^arn:[a-z-]+:s3:::[^/*]+$", arn))])
+    error_message = "images.bucket_arns must hold at least one ARN of a bucket, such as arn:aws:s3:::my-images."
+  }
+
+  validation {
+    condition     = alltrue([for arn in var.images.key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", arn))])
+    error_message = "images.key_arns must be ARNs of KMS keys."
   }
 }
 

@@ -40,8 +40,9 @@ resource "aws_sns_topic_policy" "jobs" {
 resource "aws_iam_role" "jobs" {
   count = local.has_videos ? 1 : 0
 
-  name_prefix = "${substr(local.name, 0, 32)}-jobs-"
-  description = "Rekognition publishes the end of jobs of ${local.name}"
+  name_prefix          = "${substr(local.name, 0, 32)}-jobs-"
+  description          = "Rekognition publishes the end of jobs of ${local.name}"
+  permissions_boundary = var.task.boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -29,7 +29,7 @@ resource "aws_scheduler_schedule" "this" {
       task_count          = 1
 
       network_configuration {
-        assign_public_ip = false
+        assign_public_ip = var.task.network.assign_public_ip
         subnets          = var.task.network.subnet_ids
         security_groups  = [var.task.network.security_group_id]
       }
@@ -43,7 +43,8 @@ resource "aws_scheduler_schedule" "this" {
 }
 
 resource "aws_iam_role" "scheduler" {
-  name_prefix = "${substr(var.task.name_prefix, 0, 25)}-sched-"
+  name_prefix          = "${substr(var.task.name_prefix, 0, 25)}-sched-"
+  permissions_boundary = var.task.boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -53,7 +54,7 @@ resource "aws_iam_role" "scheduler" {
       Condition = { StringEquals = {
         "aws:SourceAccount" = data.aws_caller_identity.current.account_id
         "aws:SourceArn" = join(":", [
-          "arn", data.aws_partition.current.partition, "scheduler", data.aws_region.current.name,
+          "arn", data.aws_partition.current.partition, "scheduler", data.aws_region.current.id,
           data.aws_caller_identity.current.account_id, "schedule-group/default",
         ])
       } }

@@ -7,7 +7,7 @@ data "aws_region" "current" {}
 
 locals {
   name     = "${var.task.name_prefix}/${var.purpose}"
-  region   = data.aws_region.current.name
+  region   = data.aws_region.current.id
   launcher = var.gpu_count > 0 ? "EC2" : "FARGATE"
 
   container = merge(
@@ -82,7 +82,7 @@ resource "aws_ecs_task_definition" "this" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = "X86_64"
+    cpu_architecture        = var.task.arm64 ? "ARM64" : "X86_64"
   }
 
   volume {

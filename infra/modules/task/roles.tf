@@ -22,15 +22,17 @@ locals {
 }
 
 resource "aws_iam_role" "task" {
-  name_prefix        = "${local.role_prefix}-task-"
-  description        = "Permissions of ${local.name}"
-  assume_role_policy = local.assume_by_ecs
+  name_prefix          = "${local.role_prefix}-task-"
+  description          = "Permissions of ${local.name}"
+  assume_role_policy   = local.assume_by_ecs
+  permissions_boundary = var.task.boundary_arn
 }
 
 resource "aws_iam_role" "execution" {
-  name_prefix        = "${local.role_prefix}-exec-"
-  description        = "Permissions of ECS to start ${local.name}"
-  assume_role_policy = local.assume_by_ecs
+  name_prefix          = "${local.role_prefix}-exec-"
+  description          = "Permissions of ECS to start ${local.name}"
+  assume_role_policy   = local.assume_by_ecs
+  permissions_boundary = var.task.boundary_arn
 }
 
 resource "aws_iam_role_policy" "execution" {
@@ -71,7 +73,7 @@ resource "aws_iam_role_policy" "execution" {
           Sid       = "DecryptSecrets"
           Effect    = "Allow"
           Action    = ["kms:Decrypt"]
-          Resource  = [var.task.key_arn]
+          Resource  = distinct([var.task.key_arn, coalesce(var.secrets_key_arn, var.task.key_arn)])
           Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${local.region}.amazonaws.com" } }
         },
       ] : statement if length(var.secrets) > 0],

@@ -6,18 +6,22 @@ variable "task" {
     - `image`: container image with a digest or a tag, REGISTRY/NAME@sha256:… or REGISTRY/NAME:TAG
     - `repository_arn`: ARN of the image's ECR repository; null for another registry
     - `cluster`: ARN and name of the ECS cluster that runs the task
-    - `network`: subnets and security group that the task runs in
+    - `network`: subnets and security group that the task runs in, and whether it has a public address
     - `key_arn`: ARN of the KMS key that encrypts logs and secrets
     - `log_retention_days`: days for which logs are kept
+    - `boundary_arn`: ARN of the policy that is the permissions boundary of the roles; null for none
+    - `arm64`: whether the task runs on ARM64
   EOT
   type = object({
     name_prefix        = string
     image              = string
     repository_arn     = optional(string)
     cluster            = object({ arn = string, name = string })
-    network            = object({ subnet_ids = list(string), security_group_id = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string, assign_public_ip = optional(bool, false) })
     key_arn            = string
     log_retention_days = optional(number, 30)
+    boundary_arn       = optional(string)
+    arm64              = optional(bool, false)
   })
 
   validation {
@@ -161,5 +165,16 @@ variable "secrets" {
   validation {
     condition     = alltrue([for value in values(var.secrets) : can(regex("^arn:[a-z-]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^:]+", value))])
     error_message = "secrets must be ARNs of Secrets Manager: a value here would be in the state."
+  }
+}
+
+variable "secrets_key_arn" {
+  description = "ARN of the KMS key that encrypts the secrets, if it isn't task.key_arn or AWS's own."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.secrets_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.secrets_key_arn))
+    error_message = "secrets_key_arn must be null or the ARN of a KMS key."
   }
 }

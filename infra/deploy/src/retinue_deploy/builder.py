@@ -11,8 +11,8 @@ from retinue_deploy.programs import Programs
 from retinue_deploy.source import project_version
 
 DOCKERFILE = "infra/image/Dockerfile"
-PLATFORM = "linux/amd64"
-"""The platform in the task definitions (``cpu_architecture`` in modules/task)."""
+PLATFORMS = {"cpu": "linux/amd64", "arm64": "linux/arm64", "cuda": "linux/amd64"}
+"""The platform of each variant, as in the task definitions (``arm64`` in modules/task)."""
 
 REGISTRY_VARIABLES = ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """Variables for a company's package mirror, passed to the build as a secret."""
@@ -76,14 +76,15 @@ class Builder:
 
         Args:
             name: Its name: registry, repository and tag.
-            variant: ``cpu`` or ``cuda``.
+            variant: ``cpu``, ``arm64`` or ``cuda``.
             revision: The commit, for its label.
         """
         version = project_version(self._root)
-        arguments = {"VARIANT": variant, "VERSION": version, "REVISION": revision}
+        contents = "cuda" if variant == "cuda" else "cpu"
+        arguments = {"VARIANT": contents, "VERSION": version, "REVISION": revision}
         try:
             self._run(
-                "build", "--platform", PLATFORM, "--file", DOCKERFILE, "--tag", name,
+                "build", "--platform", PLATFORMS[variant], "--file", DOCKERFILE, "--tag", name,
                 *(f"--build-arg={key}={value}" for key, value in arguments.items()),
                 *([] if self._program == "docker" else ["--layers"]),
                 *self._secrets(),

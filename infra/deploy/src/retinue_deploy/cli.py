@@ -23,6 +23,7 @@ from retinue_deploy.look import show_logs, show_status
 from retinue_deploy.operate import run_command
 from retinue_deploy.programs import Programs
 from retinue_deploy.registry import Registry
+from retinue_deploy.review import Review
 from retinue_deploy.services import EcsServices
 from retinue_deploy.smoke import ImageSmoke
 from retinue_deploy.tasks import EcsTasks
@@ -61,7 +62,20 @@ class DeploySession:
                 f"nothing is deployed in account {self.findings.account_id}, region "
                 f"{self.findings.region}: run `make deploy ENV={self.name}`"
             )
-        self.world.foundation.ensure()
+        self.world.foundation.connect()
+
+    def refuse_other_review(self, review: Review, image_tag: str | None) -> None:
+        """Raise if a reviewed plan is for something else.
+
+        Raises:
+            DeployError: It is for another environment, account, region or container image.
+        """
+        here = (self.name, self.findings.account_id, self.findings.region, image_tag)
+        there = (review.environment, review.account_id, review.region, review.tag)
+        if here != there:
+            raise DeployError(
+                f"the plan is for {', '.join(there)}, and this is {', '.join(map(str, here))}"
+            )
 
 
 class _Foundation:
@@ -73,6 +87,9 @@ class _Foundation:
 
     def ensure(self) -> None:
         self._bootstrap.ensure()
+        self.connect()
+
+    def connect(self) -> None:
         self._environment.connect(self._bootstrap.bucket)
 
 
@@ -94,7 +111,7 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
         journal.say(f"  warning: {warning}")
 
     account, programs = Account(findings.region), Programs(journal)
-    environment = Environment.open(programs, file, findings.region)
+    environment = Environment.open(programs, file, findings.region, account.client("s3"))
     bootstrap = Bootstrap(
         Terraform(programs, root / "infra/bootstrap", {"region": findings.region}),
         account.client("s3"),
@@ -153,11 +170,26 @@ def retinue_deploy() -> None:
 @click.option(
     "--allow-delete", is_flag=True, help="Allow to destroy or replace queues, logs and services."
 )
+@click.option(
+    "--plan",
+    "reviewed",
+    type=click.Path(path_type=Path),
+    help="A plan that `make plan` saved: apply its changes, and no others.",
+)
 def deploy_command(
-    name: str, region: str | None, image_tag: str | None, *, allow_delete: bool
+    name: str,
+    region: str | None,
+    image_tag: str | None,
+    reviewed: Path | None,
+    *,
+    allow_delete: bool,
 ) -> None:
     """Deploy this checkout, or an earlier container image. Safe to repeat after a failure."""
+    review = Review.load(reviewed) if reviewed else None
+    image_tag = image_tag or (review.tag if review else None)
     session = open_session("deploy", name, region, builds=image_tag is None)
+    if review is not None:
+        session.refuse_other_review(review, image_tag)
     deployed = _logged(
         session,
         lambda: deploy(
@@ -167,6 +199,7 @@ def deploy_command(
             image_tag,
             session.findings.quota_vcpus,
             allow_delete=allow_delete,
+            review=review,
         ),
     )
     _report(session, deployed.tag, deployed.outputs)
@@ -176,21 +209,41 @@ def deploy_command(
 @_common
 @click.option("--image-tag", help="A container image in the registry, instead of building.")
 def plan_command(name: str, region: str | None, image_tag: str | None) -> None:
-    """Show what a deployment would change in AWS.
+    """Show what a deployment would change in AWS, and save it for `deploy --plan`.
 
-    Builds and pushes the container image if necessary.
+    Changes nothing. Builds no container image: without one, the plan is a preview.
     """
-    session = open_session("plan", name, region, builds=image_tag is None)
+    session = open_session("plan", name, region, builds=False)
+    _logged(session, lambda: _plan(session, image_tag or source.image_tag(session.root)))
 
-    def plan() -> None:
-        session.connect()
-        world, journal = session.world, session.journal
-        tag = provide_image(world, journal, lambda: source.image_tag(session.root), image_tag)
-        with journal.step("plan"):
-            world.stack.plan(tag)
-        click.echo(session.environment.show())
 
-    _logged(session, plan)
+def _plan(session: DeploySession, tag: str) -> None:
+    environment, journal, findings = session.environment, session.journal, session.findings
+    is_based = session.bootstrap.ready()
+    if is_based:
+        session.world.foundation.connect()
+    exists = is_based and not session.world.images.missing(tag, environment.variants())
+    with journal.step("plan"):
+        if exists:
+            plan = session.world.stack.plan(tag)
+        else:
+            host = f"{findings.account_id}.dkr.ecr.{findings.region}.amazonaws.com"
+            plan = environment.preview(f"{host}/{REPOSITORY}:{tag}", has_state=is_based)
+    click.echo(environment.show())
+    if plan.lost or plan.disrupted:
+        listed = "\n".join(f"    {address}" for address in [*plan.lost, *plan.disrupted])
+        journal.say(f"It would destroy or replace:\n{listed}")
+    if not exists:
+        journal.say(
+            f"This is a preview: the registry has no container image {tag} yet. For a plan that "
+            f"can be applied: make image plan ENV={session.name}"
+        )
+        return
+    file = session.journal.path.parent / f"{session.name}.plan.json"
+    account, region = str(findings.account_id), str(findings.region)
+    Review(session.name, account, region, tag, plan.resources).save(file)
+    shown = file.relative_to(session.root)
+    journal.say(f"To apply this: make deploy ENV={session.name} PLAN={shown}")
 
 
 @retinue_deploy.command("image")
@@ -203,7 +256,7 @@ def image_command(name: str, region: str | None) -> None:
     session = open_session("image", name, region, builds=True)
 
     def image() -> None:
-        session.connect()
+        session.world.foundation.ensure()
         make_tag = lambda: source.image_tag(session.root)  # noqa: E731
         provide_image(session.world, session.journal, make_tag, None)
 
@@ -348,7 +401,8 @@ def _logged(session: DeploySession, work: Callable[[], Any]) -> Any:
 def _report(session: DeploySession, tag: str, outputs: Any) -> None:
     say = session.journal.say
     say("")
-    say(f"Deployed {tag}. Drop images into s3://{outputs['bucket_name']}")
+    where = f"s3://{outputs['bucket_name']}" if outputs["bucket_name"] else "a bucket of sources"
+    say(f"Deployed {tag}. Drop images into {where}")
     for pool, about in outputs["pools"].items():
         say(f"  pool {pool}: {about['queue_url']}, log {about['log_group_name']}")
     say(f"  database {outputs['database_identifier']}, dashboard {outputs['dashboard_url']}")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from retinue_deploy.errors import DeployError, TaskFailedError
 from retinue_deploy.ports import Foundation, Images, Plan, Services, Smoke, Stack, Tasks
+from retinue_deploy.review import Review
 
 
 class Told(Protocol):
@@ -54,6 +55,7 @@ def deploy(
     quota_vcpus: float | None = None,
     *,
     allow_delete: bool = False,
+    review: Review | None = None,
 ) -> Deployed:
     """Deploy this checkout, or a container image that was deployed before.
 
@@ -67,6 +69,7 @@ def deploy(
         wanted: The tag of an image in the registry, to deploy that instead.
         quota_vcpus: Fargate's vCPU quota, if known.
         allow_delete: Whether queues, logs and services may be destroyed or replaced.
+        review: The reviewed plan. Only its changes are applied. A protected environment needs one.
 
     Returns:
         The deployment's result.
@@ -79,17 +82,18 @@ def deploy(
     with told.step("pools and quota"):
         world.stack.check()
         _refuse_small_quota(world.stack.wanted_vcpus(), quota_vcpus)
+        _refuse_unreviewed(world.stack, review)
     tag = provide_image(world, told, make_tag, wanted)
 
     with told.step("plan"):
         first = world.stack.plan(tag)
-        _refuse_loss(first, allow_delete=allow_delete)
+        _refuse(first, review, allow_delete=allow_delete)
     told.say(f"  {_summary(first)}")
 
     with told.step("keep the container image"):
-        world.images.keep(tag, world.stack.name, cuda=world.stack.needs_cuda())
+        world.images.keep(tag, world.stack.name, world.stack.variants())
     with told.step("database, network and the migrations' task"):
-        world.stack.plan(tag, migrations_only=True)
+        _refuse(world.stack.plan(tag, migrations_only=True), review, allow_delete=allow_delete)
         world.stack.apply()
         migrate = world.stack.migrate_parameters()
     with told.step("migrations"):
@@ -104,8 +108,7 @@ def deploy(
     told.say(f"  {said.strip().splitlines()[-1] if said.strip() else 'done'}")
 
     with told.step("everything else"):
-        plan = world.stack.plan(tag)
-        _refuse_loss(plan, allow_delete=allow_delete)
+        _refuse(world.stack.plan(tag), review, allow_delete=allow_delete)
         world.stack.apply()
         outputs = world.stack.outputs()
     with told.step("services stable"):
@@ -125,9 +128,9 @@ def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted:
     Raises:
         DeployError: The wanted tag doesn't exist, or a build or push failed.
     """
-    cuda = world.stack.needs_cuda()
+    variants = world.stack.variants()
     if wanted is not None:
-        missing = world.images.missing(wanted, cuda=cuda)
+        missing = world.images.missing(wanted, variants)
         if missing:
             newest = ", ".join(world.images.newest()) or "none at all"
             raise DeployError(
@@ -137,7 +140,7 @@ def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted:
         told.say(f"✓ container image {wanted}, from the registry")
         return wanted
     tag = make_tag()
-    missing = world.images.missing(tag, cuda=cuda)
+    missing = world.images.missing(tag, variants)
     if not missing:
         told.say(f"✓ container image {tag} is in the registry already")
     for variant in missing:
@@ -166,7 +169,19 @@ def _refuse_small_quota(wanted: float, quota: float | None) -> None:
         )
 
 
-def _refuse_loss(plan: Plan, *, allow_delete: bool) -> None:
+def _refuse_unreviewed(stack: Stack, review: Review | None) -> None:
+    if review is None and stack.is_protected():
+        raise DeployError(
+            f"{stack.name} is protected (protect = true), so its changes must be reviewed: run "
+            f"`make image plan ENV={stack.name}`, read the plan, and deploy it with the command "
+            "that it prints"
+        )
+
+
+def _refuse(plan: Plan, review: Review | None, *, allow_delete: bool) -> None:
+    """Raise for a plan that destroys data or work, or that isn't the reviewed one."""
+    if review is not None:
+        review.check(plan)
     if plan.lost:
         raise DeployError(
             "the plan would destroy data:\n"

@@ -17,13 +17,17 @@ SERVICES = {
     "autoscaling": "EC2 Auto Scaling",
     "budgets": "Budgets",
     "cloudwatch": "CloudWatch",
+    "cloudwatch_event": "EventBridge",
     "db": "RDS",
     "ecs": "ECS",
+    "eip": "VPC",
     "flow": "VPC",
     "iam": "IAM",
+    "internet": "VPC",
     "kms": "KMS",
     "launch": "EC2",
     "lb": "Elastic Load Balancing",
+    "nat": "VPC",
     "route": "VPC",
     "s3": "S3",
     "scheduler": "EventBridge Scheduler",
@@ -34,10 +38,10 @@ SERVICES = {
     "vpc": "VPC",
     "default": "VPC",
 }
-"""AWS's name of a service, by the first word of its resource types in Terraform."""
+"""AWS's name of a service, by the first words of its resource types in Terraform."""
 
 _MODULE = re.compile(r'^module "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
-_RESOURCE = re.compile(r'^resource "aws_([a-z0-9]+)_?\w*" ', re.MULTILINE)
+_RESOURCE = re.compile(r'^resource "aws_(cloudwatch_event|[a-z0-9]+)_?\w*" ', re.MULTILINE)
 _SOURCE = re.compile(r'^  source += "\.\./(\w+)"', re.MULTILINE)
 _REFERENCE = re.compile(r"module\.(\w+)(?:\[[^\]]*\])?(?:\.(\w+))?")
 _EACH = re.compile(r"^  for_each += (\S+)$", re.MULTILINE)

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from retinue_deploy.bucket_events import event_problems
 from retinue_deploy.errors import DeployError
 from retinue_deploy.pool_options import DETECTORS_OF_POOLS, option_problems
 from retinue_deploy.ports import Plan
@@ -29,6 +31,8 @@ registry and the log. Neither these nor their dependencies include a service. Te
 outputs that depend on anything else.
 """
 
+_SOURCES = "jsonencode(var.sources)"
+
 _ANY_TAG = {"image_tag": "not-yet-built"}
 
 _ANY_URI = {"image_uri": "none/none:none"}
@@ -42,23 +46,29 @@ class Environment:
         terraform: In the root module, with the environment's values.
         name: The environment's name.
         region: AWS region.
+        s3: A client, to look at existing buckets.
     """
 
-    def __init__(self, terraform: Terraform, name: str, region: str) -> None:
+    def __init__(self, terraform: Terraform, name: str, region: str, s3: Any = None) -> None:
         self._terraform = terraform
+        self._s3 = s3
         self._name = name
         self._region = region
         self._plan_file = f"{name}.tfplan"
 
     @classmethod
-    def open(cls, programs: Programs, file: Path, region: str) -> Self:
+    def open(cls, programs: Programs, file: Path, region: str, s3: Any = None) -> Self:
         """Return the environment of a tfvars file, ``environments/NAME.tfvars`` of a root module.
 
         Args:
             programs: Runs Terraform.
             file: The tfvars file.
             region: AWS region.
+            s3: A client, to look at existing buckets.
         """
+        root = file.with_name("root.tf")
+        if root.exists():  # state and provider, which a module doesn't have
+            shutil.copy(root, file.parents[1])
         terraform = Terraform(
             programs,
             file.parents[1],
@@ -66,7 +76,7 @@ class Environment:
             var_file=file,
             data_dir=f".terraform/{file.stem}",
         )
-        return cls(terraform, file.stem, region)
+        return cls(terraform, file.stem, region, s3)
 
     @property
     def name(self) -> str:
@@ -84,19 +94,29 @@ class Environment:
         )
 
     def check(self) -> None:
-        """Raise for a tfvars file with invalid values. Needs no image."""
+        """Raise for invalid values, or existing buckets without events. Needs no image."""
         self._terraform.check(_ANY_URI)
         text = self._terraform.evaluate(DETECTORS_OF_POOLS, _ANY_URI)
         if problems := list(option_problems(json.loads(json.loads(text)), self._region)):
             lines = "\n".join(f"    {problem}" for problem in problems)
             raise DeployError(f"workers would refuse to start with these options:\n{lines}")
+        sources = json.loads(json.loads(self._terraform.evaluate(_SOURCES, _ANY_URI)))
+        if problems := list(event_problems(self._s3, sources)):
+            lines = "\n".join(f"    {problem}" for problem in problems)
+            raise DeployError(f"images in these buckets would never arrive:\n{lines}")
 
-    def needs_cuda(self) -> bool:
-        """Return whether a pool has a GPU."""
+    def is_protected(self) -> bool:
+        """Return whether the tfvars file protects the environment."""
+        return self._terraform.evaluate("var.protect", _ANY_TAG) == "true"
+
+    def variants(self) -> list[str]:
+        """Return the variants of the container image that the pools need: cpu, arm64, cuda."""
         answer = self._terraform.evaluate(
-            "anytrue([for pool in values(var.pools) : pool.gpu])", _ANY_TAG
+            'join(",", concat([var.arm64 ? "arm64" : "cpu"], '
+            'anytrue([for pool in values(var.pools) : pool.gpu]) ? ["cuda"] : []))',
+            _ANY_TAG,
         )
-        return answer == "true"
+        return answer.strip('"').split(",")
 
     def wanted_vcpus(self) -> float:
         """Return the vCPUs that Fargate needs if every pool is at its maximum."""
@@ -120,6 +140,23 @@ class Environment:
         """Plan the application of a tag."""
         targets = MIGRATION_TARGETS if migrations_only else ()
         return self._terraform.plan(self._plan_file, {"image_tag": tag}, targets=targets)
+
+    def preview(self, uri: str, *, has_state: bool) -> Plan:
+        """Plan with a container image that doesn't exist yet. The plan can't be applied.
+
+        Args:
+            uri: The container image.
+            has_state: Whether the environment has a state; without one, everything is new.
+        """
+        if has_state:
+            return self._terraform.plan(self._plan_file, {"image_uri": uri})
+        override = self._terraform.folder / "preview_override.tf"
+        override.write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
+        try:
+            self._terraform.init(reconfigure=True)
+            return self._terraform.plan(self._plan_file, {"image_uri": uri})
+        finally:
+            override.unlink()
 
     def show(self) -> str:
         """Return the last plan as text."""

@@ -1,7 +1,7 @@
 """The interfaces of a deployment to other systems. Other files implement them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -13,25 +13,30 @@ class Plan:
         changes: Resources by change: create, update, delete, replace.
         lost: Addresses of resources with data in them that would be destroyed.
         disrupted: Addresses of queues, logs and services that would be destroyed or replaced.
+        resources: The changes by address, as in ``terraform show -json``.
     """
 
     changes: Mapping[str, int]
     lost: Sequence[str]
     disrupted: Sequence[str] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Foundation(Protocol):
     """The bucket for Terraform's state, and the registry."""
 
     def ensure(self) -> None:
-        """Create missing resources."""
+        """Create missing resources, and connect to the environment's state."""
+
+    def connect(self) -> None:
+        """Connect to the environment's state."""
 
 
 class Images(Protocol):
     """Container images in the registry."""
 
-    def missing(self, tag: str, *, cuda: bool) -> Sequence[str]:
-        """Return the variants of a tag, ``cpu`` or ``cuda``, that aren't in the registry."""
+    def missing(self, tag: str, variants: Sequence[str]) -> Sequence[str]:
+        """Return those of a tag's variants that aren't in the registry."""
 
     def newest(self) -> Sequence[str]:
         """Return some existing tags, the newest first."""
@@ -42,7 +47,7 @@ class Images(Protocol):
     def push(self, tag: str, variant: str) -> None:
         """Push a built variant."""
 
-    def keep(self, tag: str, environment: str, *, cuda: bool) -> None:
+    def keep(self, tag: str, environment: str, variants: Sequence[str]) -> None:
         """Keep a tag's variants from expiring, because an environment runs them."""
 
 
@@ -56,8 +61,11 @@ class Stack(Protocol):
     def check(self) -> None:
         """Raise for invalid pools and other variables."""
 
-    def needs_cuda(self) -> bool:
-        """Return whether a pool has a GPU."""
+    def is_protected(self) -> bool:
+        """Return whether changes need a reviewed plan."""
+
+    def variants(self) -> Sequence[str]:
+        """Return the variants of the container image that the pools need: cpu, arm64, cuda."""
 
     def wanted_vcpus(self) -> float:
         """Return the vCPUs that Fargate needs if every pool is at its maximum."""

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from retinue_deploy.builder import Builder
 from retinue_deploy.errors import DeployError
 
-SUFFIX = {"cpu": "", "cuda": "-cuda"}
+SUFFIX = {"cpu": "", "arm64": "-arm64", "cuda": "-cuda"}
 """The suffix of a variant's tag (modules/image_reference reads it)."""
 
 
@@ -37,13 +37,12 @@ class Registry:
         self._builder = builder
         self._revision = revision
 
-    def missing(self, tag: str, *, cuda: bool) -> Sequence[str]:
-        """Return the variants of a tag that aren't in the registry."""
-        wanted = ["cpu", "cuda"] if cuda else ["cpu"]
-        return [variant for variant in wanted if not self._has(tag + SUFFIX[variant])]
+    def missing(self, tag: str, variants: Sequence[str]) -> Sequence[str]:
+        """Return those of a tag's variants that aren't in the registry."""
+        return [variant for variant in variants if not self._has(tag + SUFFIX[variant])]
 
     def newest(self) -> Sequence[str]:
-        """Return the newest tags, ten at most, without those of the CUDA variant."""
+        """Return the newest tags, ten at most, without the suffix of a variant."""
         pages = self._ecr.get_paginator("describe_images").paginate(
             repositoryName=self._repository, filter={"tagStatus": "TAGGED"}
         )
@@ -52,7 +51,8 @@ class Registry:
             for page in pages
             for image in page["imageDetails"]
             for tag in image.get("imageTags", ())
-            if not tag.endswith(SUFFIX["cuda"]) and not tag.startswith("deployed_")
+            if not tag.endswith((SUFFIX["cuda"], SUFFIX["arm64"]))
+            and not tag.startswith("deployed_")
         ]
         return [tag for _, tag in sorted(found, reverse=True)[:10]]
 
@@ -71,12 +71,12 @@ class Registry:
         builder.login(host, user, password)
         builder.push(self._name(tag, variant))
 
-    def keep(self, tag: str, environment: str, *, cuda: bool) -> None:
+    def keep(self, tag: str, environment: str, variants: Sequence[str]) -> None:
         """Keep a tag's variants from expiring, because an environment runs them.
 
         The registry's lifecycle (modules/registry) keeps the last images with such tags.
         """
-        for variant in ["cpu", "cuda"] if cuda else ["cpu"]:
+        for variant in variants:
             image = {"imageTag": tag + SUFFIX[variant]}
             [found] = self._ecr.batch_get_image(
                 repositoryName=self._repository, imageIds=[image], acceptedMediaTypes=_MANIFESTS

@@ -79,6 +79,8 @@ class ImageSmoke:
         Raises:
             DeployError: No worker processed it in time, a run failed, or the rows are missing.
         """
+        if outputs["bucket_name"] is None:
+            return "no image uploaded: the environment has no bucket of its own"
         bucket = str(outputs["bucket_name"])
         key = self._key(f"{datetime.now(UTC):%Y%m%d}-{uuid.uuid4().hex}")
         if key is None:

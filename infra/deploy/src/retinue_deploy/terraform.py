@@ -48,10 +48,10 @@ class Terraform:
         self._variables = dict(variables or {})
         self._data_dir = data_dir
 
-    def init(self, backend: Mapping[str, str] | None = None) -> None:
+    def init(self, backend: Mapping[str, str] | None = None, *, reconfigure: bool = False) -> None:
         """Install providers and modules, and configure the backend. Safe to repeat."""
         options = [f"-backend-config={name}={value}" for name, value in (backend or {}).items()]
-        self._run("init", *(["-reconfigure"] if backend else []), *options)
+        self._run("init", *(["-reconfigure"] if backend or reconfigure else []), *options)
 
     def select_workspace(self, name: str) -> None:
         """Select the state of a workspace, which is created if necessary."""
@@ -172,14 +172,18 @@ def read_plan(shown: Mapping[str, Any]) -> Plan:
     changes: dict[str, int] = {}
     lost = []
     disrupted = []
+    resources = {}
     for change in shown.get("resource_changes", ()):
         actions = change["change"]["actions"]
         if change.get("mode") != "managed" or actions in (["no-op"], ["read"]):
             continue
+        resources[change["address"]] = {
+            name: change["change"].get(name) for name in ("actions", "after", "after_unknown")
+        }
         what = "replace" if len(actions) == 2 else actions[0]
         changes[what] = changes.get(what, 0) + 1
         if "delete" in actions and change["type"] in HOLDS_DATA:
             lost.append(change["address"])
         if "delete" in actions and change["type"] in LOSES_WORK:
             disrupted.append(change["address"])
-    return Plan(changes, tuple(lost), tuple(disrupted))
+    return Plan(changes, tuple(lost), tuple(disrupted), resources)

@@ -1,0 +1,7 @@
+mock_provider "aws" {
+  source = "../../testing"
+}
+
+run "plan" {
+  command = plan
+}
