@@ -19,7 +19,12 @@ variables {
       isolation     = { onnx-objects = {} }
       event_bus_arn = "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
     }
-    objects = { detectors = { onnx-objects = {} }, gpu = true, cpu = 3584, memory = 14000, spot_share = 1 }
+    objects = {
+      detectors = { onnx-objects = {
+        model = "s3://retinue-test-models/birds/3/model.onnx#sha256=0000000000000000000000000000000000000000000000000000000000000000"
+      } }
+      gpu = true, cpu = 3584, memory = 14000, spot_share = 1
+    }
     video = {
       detectors    = { rekognition-video-labels = {}, rekognition-video-face-search = { collection_id = "staff" } }
       key_suffixes = [".mp4", ".mov"]

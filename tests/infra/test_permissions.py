@@ -201,6 +201,19 @@ def test_tags_and_events_are_allowed_where_they_are_asked_for(
     ]
 
 
+def test_a_worker_may_read_the_models_that_its_options_name(
+    stack: dict[str, Any], allowed: Callable[[str], dict[str, list[str]]]
+) -> None:
+    model = "arn:aws:s3:::retinue-test-models/birds/3/model.onnx"
+    others = [place for place in allowed("objects")["s3:GetObject"] if place != model]
+    assert len(others) == 1, "the images"
+    assert model not in allowed("cascade")["s3:GetObject"]
+    endpoints = resources(stack, "aws_vpc_endpoint").values()
+    [storage] = [values for values in endpoints if values["vpc_endpoint_type"] == "Gateway"]
+    *_, models = json.loads(storage["policy"])["Statement"]
+    assert (models["Action"], models["Resource"]) == ("s3:GetObject", [model])
+
+
 def test_maintenance_may_ask_which_versions_there_are_and_nothing_else(
     stack: dict[str, Any],
 ) -> None:
@@ -220,7 +233,7 @@ def test_what_a_task_may_do_the_network_lets_through(
     actions = {action for pool in POOLS for action in allowed(pool)} | {*MAINTENANCE}
     endpoints = resources(stack, "aws_vpc_endpoint").values()
     [storage] = [values for values in endpoints if values["vpc_endpoint_type"] == "Gateway"]
-    images, _ = json.loads(storage["policy"])["Statement"]
+    images, *_ = json.loads(storage["policy"])["Statement"]
     assert {action for action in actions if action.startswith("s3:")} == set(images["Action"])
 
     reached = {

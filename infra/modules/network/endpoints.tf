@@ -1,6 +1,12 @@
 # The endpoints of AWS's services. Interface endpoints cost by the hour, zone and gigabyte; S3's gateway is free.
 
 locals {
+  model_arns = [
+    for model in var.models :
+    "arn:${data.aws_partition.current.partition}:s3:::${trimprefix(split("#", model)[0], "s3://")}"
+    if startswith(model, "s3://")
+  ]
+
   services = concat(
     ["ecr.api", "ecr.dkr", "logs", "rekognition", "secretsmanager", "sqs"],
     var.container_instances ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
@@ -70,7 +76,7 @@ resource "aws_vpc_endpoint" "s3" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid       = "ImagesForThisAccount"
         Effect    = "Allow"
@@ -90,6 +96,13 @@ resource "aws_vpc_endpoint" "s3" {
         Action    = "s3:GetObject"
         Resource  = "arn:${data.aws_partition.current.partition}:s3:::prod-${local.region}-starport-layer-bucket/*"
       },
-    ]
+      ], [for arns in [local.model_arns] : {
+        Sid       = "ModelsForThisAccount"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "s3:GetObject"
+        Resource  = arns
+        Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
+    } if length(arns) > 0])
   })
 }

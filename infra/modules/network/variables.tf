@@ -82,6 +82,12 @@ variable "bucket_arns" {
   }
 }
 
+variable "models" {
+  description = "Models of the detectors. Those in S3, such as s3://my-models/birds/3/model.onnx, can be read from inside the VPC."
+  type        = list(string)
+  default     = []
+}
+
 variable "key_arn" {
   description = "ARN of the KMS key that encrypts the flow log."
   type        = string

@@ -30,6 +30,13 @@ locals {
     rekognition-video-face-search = ["DescribeCollection", "StartFaceSearch"]
   }
 
+  # Models in S3 that detectors' options name, such as s3://bucket/models/birds/3/model.onnx#sha256=….
+  model_arns = sort(distinct([
+    for options in values(var.config.detectors) :
+    "arn:${local.partition}:s3:::${trimprefix(split("#", options.model)[0], "s3://")}"
+    if startswith(try(options.model, ""), "s3://")
+  ]))
+
   version_operations = {
     rekognition-custom-labels = ["DetectCustomLabels", "StartProjectVersion", "StopProjectVersion"]
   }
@@ -128,6 +135,12 @@ resource "aws_iam_role_policy" "task" {
         Action   = local.media_actions
         Resource = ["*"] # AWS knows no resource for operations on an image or video, nor for DescribeProjects
       }] : statement if length(local.media_actions) > 0],
+      [for statement in [{
+        Sid      = "ReadModels"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = local.model_arns
+      }] : statement if length(local.model_arns) > 0],
       local.collection_statements,
       local.version_statements,
       local.project_statements,

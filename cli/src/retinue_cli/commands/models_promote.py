@@ -84,8 +84,9 @@ def promote(
     """Switch a pool to VERSION of the model that it uses.
 
     VERSION is NAME or NAME/NUMBER of a model trained with --on local; without a number, the newest
-    version. The path of the current one in --config is replaced. If --apply fails, the file is
-    restored and applied again. promotions.jsonl in the model's folder records each switch.
+    version. The path of the current one in --config is replaced, or its URI in S3, where the new
+    one is uploaded first. If --apply fails, the file is restored and applied again.
+    promotions.jsonl in the model's folder records each switch.
 
     VERSION can also be the ARN of a Custom Labels version. Then the command starts it, switches,
     and stops the version of the same project in --config. If the new version doesn't start, or
@@ -120,7 +121,10 @@ def promote(
 
     pool = Pool(config, apply)
     if not new.startswith("arn:"):
-        switched = _promote_local(new, pool, models, reason, say, back=back)
+        try:
+            switched = _promote_local(new, pool, models, reason, say, back=back)
+        except TrainingError as error:
+            raise click.ClickException(str(error)) from error
         if command is None:
             say("workers that read the file use it when they start")
         if as_json:
@@ -156,9 +160,11 @@ def _promote_local(
     wanted: str, pool: "Pool", models: Path, reason: str | None, say: Say, *, back: bool
 ) -> dict[str, Any]:
     from retinue_sdk import ConfigurationError
+    from retinue_workers.intake.clients import make_clients
 
     from retinue_cli.training.errors import TrainingError
     from retinue_cli.training.local.promote import compare, plan, switch_over
+    from retinue_cli.training.local.publish import publish
     from retinue_cli.training.local.versions import Versions
 
     name, _, number = wanted.partition("/")
@@ -170,10 +176,12 @@ def _promote_local(
     switch = plan(versions, pool, int(number) if number else None, back=back)
     if reason is None and not back:
         compare(switch)
+    if switch.home is not None:
+        publish(switch.new, switch.home, make_clients(connections=1).s3())
     try:
         switch_over(versions, pool, switch, "back" if back and reason is None else reason)
     except TrainingError as error:
-        raise click.ClickException(f"{error}\n{pool.file} was restored") from error
+        raise TrainingError(f"{error}\n{pool.file} was restored") from error
     say(f"{pool.file}: {switch.before} → {switch.after}")
     return {"config": str(pool.file), "before": switch.before, "after": switch.after}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ONLY_LOCAL = ("kind", "crops", "strict", "seed", "models")
 ONLY_CUSTOM_LABELS = (
-    "output", "version", "replace_datasets", "region", "yes", "every_seconds"
+    "version", "replace_datasets", "region", "yes", "every_seconds"
 )  # fmt: skip
 
 
@@ -69,7 +69,8 @@ ONLY_CUSTOM_LABELS = (
 @click.option(
     "--output",
     metavar="s3://BUCKET/PREFIX",
-    help="Where manifests, uploaded images and the results of training go.",
+    help="Where manifests, uploaded images and the results of training go. Local: where to upload "
+    "NAME/NUMBER.  [default for local: as for the last version]",
 )
 @click.option(
     "--images",
@@ -177,9 +178,13 @@ def train(
             crops=crops,
             strict=strict,
             seed=seed,
+            output=output,
             dry_run=dry_run,
         )
-        card = train_locally(request, say_beside(as_json=as_json), as_json=as_json)
+        try:
+            card = train_locally(request, say_beside(as_json=as_json), as_json=as_json)
+        except TrainingError as error:
+            raise click.ClickException(str(error)) from error
         if as_json:
             print_json(card)
         return

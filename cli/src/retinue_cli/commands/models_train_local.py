@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
     from retinue_cli.data.ground_truth import Problems
+    from retinue_cli.options.s3_uri import S3Uri
     from retinue_cli.training.data import TrainingImage
     from retinue_cli.training.local.train import Kind
     from retinue_cli.training.local.versions import Version
@@ -40,6 +41,7 @@ class Request:
         crops: Whether to learn the contents of boxes.
         strict: Whether to refuse any problem of the data.
         seed: Seed of everything that is random.
+        output: Folder in S3 of all models.
         dry_run: Whether to check the data only.
     """
 
@@ -54,6 +56,7 @@ class Request:
     crops: bool
     strict: bool
     seed: int
+    output: str | None
     dry_run: bool
 
 
@@ -64,6 +67,7 @@ def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any
     from retinue_cli.data.ground_truth import Problems
     from retinue_cli.options.plugins_dir import installed_plugins
     from retinue_cli.output.training_progress import training_progress
+    from retinue_cli.training.local.publish import publish
     from retinue_cli.training.local.train import DETECTORS, prepare, train
     from retinue_cli.training.local.versions import Versions
 
@@ -79,6 +83,8 @@ def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any
             "pip install retinue-onnx"
         )
     origin = _origin(request, versions.all())
+    if origin["output"] is not None:
+        _folder(origin["output"])  # an invalid one is refused before anything is trained
     problems = Problems()
     reader = _Reader()
     learned, tested = _images(request, origin, reader, problems, say)
@@ -112,7 +118,15 @@ def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any
     with training_progress() as show:
         version = train(versions, trainer, request.kind, data, options, origin, show, say)
     if not as_json:
-        _print(version, detector)
+        print_scores(version)
+    model = str(version.model)
+    if origin["output"] is not None:
+        model = publish(version, _folder(origin["output"]), reader.s3())
+        say(f"{version.name} is in S3: {model}")
+    if not as_json:
+        chosen = json.dumps({"model": model})
+        click.echo(f"try it: retinue detect {detector} photo.jpg --options '{chosen}'")
+        click.echo(f"use it: retinue models promote {version.name} --config FILE")
     return {key: value for key, value in version.card.items() if key not in ("data", "answers")}
 
 
@@ -128,6 +142,7 @@ def _origin(request: Request, versions: "list[Version]") -> dict[str, Any]:
             "corrections": request.corrections,
             "test": _lasting(request.test_source),
             "images": _lasting(request.home),
+            "output": request.output,
         }
     if not versions:
         raise ConfigurationError(
@@ -138,8 +153,18 @@ def _origin(request: Request, versions: "list[Version]") -> dict[str, Any]:
         "corrections": request.corrections,
         "test": _lasting(request.test_source),
         "images": _lasting(request.home),
+        "output": request.output,
     }
     return origin | {key: value for key, value in given.items() if value is not None}
+
+
+def _folder(output: str) -> "S3Uri":
+    from retinue_cli.options.s3_uri import S3Uri
+
+    try:
+        return S3Uri.parse(output)
+    except ValueError as error:
+        raise ConfigurationError(f"--output: {error}") from error
 
 
 def _lasting(source: str | None) -> str | None:
@@ -229,10 +254,3 @@ class _Reader:
             return self.s3().get_object(Bucket=image.bucket, Key=image.key)["Body"].read()
         except (ClientError, BotoCoreError) as error:
             raise OSError(str(error)) from error
-
-
-def _print(version: "Version", detector: str) -> None:
-    print_scores(version)
-    options = json.dumps({"model": str(version.model)})
-    click.echo(f"try it: retinue detect {detector} photo.jpg --options '{options}'")
-    click.echo(f"use it: retinue models promote {version.name} --config FILE")

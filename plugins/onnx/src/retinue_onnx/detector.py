@@ -176,6 +176,11 @@ class OnnxDetector(RuntimeDetector[OptionsT], Generic[OptionsT, FoundT]):
         """Return the SHA-256 of the model file."""
         return self._file.sha256
 
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the options and of the model, wherever its file is."""
+        options = self.options.model_copy(update={"model": None})
+        return options.fingerprint(self.model_fingerprint())
+
     def start(self) -> None:
         """Load the network and run it once.
 

@@ -8,6 +8,8 @@ from typing import Self
 
 from retinue_sdk import ConfigurationError
 
+from retinue_onnx.s3_file import S3File
+
 MAX_BYTES = 2**31 - 1
 """Largest protobuf message, which an ONNX file is."""
 
@@ -23,20 +25,25 @@ class ModelFile:
     """An ONNX file, with its hash from the detector's constructor.
 
     Attributes:
-        path: Its path.
+        place: Its path, or its place in S3.
         sha256: The hash of its bytes, 64 hex digits.
     """
 
-    path: Path
+    place: Path | S3File
     sha256: str
 
     @classmethod
-    def find(cls, chosen: Path | None, *, bundled: str) -> Self:
+    def find(cls, chosen: Path | str | None, *, bundled: str) -> Self:
         """Return the file of the option, or this package's file named ``bundled``.
+
+        A text is a URI of S3 with a hash. Its file is read later.
 
         Raises:
             ConfigurationError: The file doesn't exist, can't be read, or is too large.
         """
+        if isinstance(chosen, str):
+            file = S3File.parse(chosen)
+            return cls(file, file.sha256)
         path = chosen or Path(str(resources.files("retinue_onnx") / "models" / bundled))
         try:
             if path.exists() and not path.is_file():
@@ -48,8 +55,8 @@ class ModelFile:
                     f"option model: {path} has {size / 1e9:.1f} GB, and an ONNX file can have at "
                     "most 2.1 GB; export a smaller model, or with half precision"
                 )
-            with path.open("rb") as file:
-                return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
+            with path.open("rb") as opened:
+                return cls(path, hashlib.file_digest(opened, "sha256").hexdigest())
         except OSError as error:
             raise ConfigurationError(
                 f"option model: {path} cannot be read ({error.strerror or error}); "
@@ -63,10 +70,13 @@ class ModelFile:
         All trained models are named ``NAME/VERSION/model.onnx``, with a card beside the file. Their
         folders take the place of the name: ``parts-3-fe5ab669dad2``.
         """
-        name = self.path.stem
-        if (self.path.parent / "card.json").is_file():
-            folder = self.path.absolute().parent
+        if isinstance(self.place, S3File):
+            name = self.place.name
+        elif (self.place.parent / "card.json").is_file():
+            folder = self.place.absolute().parent
             name = f"{folder.parent.name}-{folder.name}"
+        else:
+            name = self.place.stem
         return f"{name}-{self.sha256[:12]}"
 
     def read(self) -> bytes:
@@ -74,22 +84,28 @@ class ModelFile:
 
         Raises:
             ConfigurationError: The file is gone, has changed since, or lacks its weights.
+            DetectorNotReadyError: It is in S3, which can't be reached at the moment.
         """
+        place = self.place
+        data = place.read(MAX_BYTES) if isinstance(place, S3File) else self._local(place)
+        if name := _second_file(data):
+            shown = Path(place.key) if isinstance(place, S3File) else place
+            raise ConfigurationError(
+                f"option model: the weights of {shown} are in a second file ({name}); put them "
+                f"into the model: onnx.save_model(onnx.load({shown.name!r}), 'whole.onnx')"
+            )
+        return data
+
+    def _local(self, path: Path) -> bytes:
         try:
-            data = self.path.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise ConfigurationError(
-                f"option model: {self.path} can no longer be read ({error.strerror or error})"
+                f"option model: {path} can no longer be read ({error.strerror or error})"
             ) from error
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ConfigurationError(
-                f"option model: {self.path} changed while the worker was starting; start it again"
-            )
-        if name := _second_file(data):
-            raise ConfigurationError(
-                f"option model: the weights of {self.path} are in a second file ({name}); put "
-                "them into the model: "
-                f"onnx.save_model(onnx.load({self.path.name!r}), 'whole.onnx')"
+                f"option model: {path} changed while the worker was starting; start it again"
             )
         return data
 

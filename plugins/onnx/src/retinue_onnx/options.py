@@ -1,12 +1,14 @@
 """The common options of the detectors."""
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from retinue_sdk import DetectorOptions, Operational
 
 from retinue_onnx.execution import CPU, CUDA, DEFAULT_PROVIDERS, TENSORRT, Execution
+from retinue_onnx.s3_file import PATTERN
 
 Resize: TypeAlias = Literal["letterbox", "letterbox-top-left", "stretch"]
 """How images are resized for a network."""
@@ -19,6 +21,15 @@ PixelValues: TypeAlias = Literal["0-1", "0-255", "-1-1", "imagenet"]
 
 Axes: TypeAlias = Literal["nchw", "nhwc"]
 """The order of the axes of a network's input."""
+
+
+def _check_hash(model: object) -> object:
+    """Refuse a URI of S3 without a hash, which would be a path otherwise."""
+    if isinstance(model, str) and model.lower().startswith("s3:") and not re.match(PATTERN, model):
+        raise ValueError(
+            "a file in S3 needs its hash: s3://bucket/key#sha256= and 64 hex digits in lower case"
+        )
+    return model
 
 
 class RuntimeOptions(DetectorOptions):
@@ -64,8 +75,13 @@ class RuntimeOptions(DetectorOptions):
 class OnnxOptions(RuntimeOptions):
     """Options of the detectors with one network."""
 
-    model: Path | None = None
-    """ONNX file to use instead of the bundled one."""
+    model: Annotated[
+        Annotated[str, Field(pattern=PATTERN)] | Path | None,
+        BeforeValidator(_check_hash),
+    ] = None
+    """ONNX file to use instead of the bundled one: a path, or a file in S3 with its hash, such as
+    ``s3://bucket/models/birds/3/model.onnx#sha256=9f86…``.
+    """
 
     threshold: Annotated[float | None, Field(ge=0, le=1)] = None
     """Minimum confidence, 0 to 1."""

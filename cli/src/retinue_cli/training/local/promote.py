@@ -10,6 +10,8 @@ from typing import Any
 
 from retinue_sdk import ConfigurationError
 
+from retinue_cli.options.s3_uri import S3Uri
+from retinue_cli.training.local.publish import location
 from retinue_cli.training.local.versions import MODEL, Version, Versions
 from retinue_cli.training.promote import Pool
 
@@ -22,8 +24,8 @@ class Switch:
     """A switch of a file from one version to another.
 
     Attributes:
-        before: The path of the old model, as the file has it.
-        after: The path of the new model.
+        before: The path of the old model, as the file has it, or its URI in S3 with its hash.
+        after: The same of the new model.
         old: The old version; ``None`` if its folder is gone.
         new: The new version.
     """
@@ -32,6 +34,13 @@ class Switch:
     after: str
     old: Version | None
     new: Version
+
+    @property
+    def home(self) -> S3Uri | None:
+        """Return the folder of all models in S3; ``None`` if the file names one on a disk."""
+        if not self.after.startswith("s3://"):
+            return None
+        return S3Uri.parse(self.after.rpartition(f"{self.new.name}/")[0])
 
 
 def plan(versions: Versions, pool: Pool, number: int | None, *, back: bool) -> Switch:
@@ -47,7 +56,8 @@ def plan(versions: Versions, pool: Pool, number: int | None, *, back: bool) -> S
         ConfigurationError: The file doesn't name exactly one version, or there is nothing to do.
     """
     name = versions.folder.name
-    paths = set(re.findall(rf"[^\s\"'=]*\b{re.escape(name)}/\d+/{re.escape(MODEL)}", pool.read()))
+    model = rf"{re.escape(name)}/\d+/{re.escape(MODEL)}(?:#sha256=[0-9a-f]{{64}})?"
+    paths = set(re.findall(rf"[^\s\"'=]*\b{model}", pool.read()))
     paths = {path for path in paths if path.split("/")[-3] == name}
     if len(paths) != 1:
         known = versions.all()
@@ -65,7 +75,10 @@ def plan(versions: Versions, pool: Pool, number: int | None, *, back: bool) -> S
     if new.number == current:
         raise ConfigurationError(f"{pool.file} names {new.name} already")
     old = next((one for one in versions.all() if one.number == current), None)
-    after = before.removesuffix(f"{current}/{MODEL}") + f"{new.number}/{MODEL}"
+    home = before.rpartition(f"{name}/{current}/")[0]
+    after = f"{home}{new.name}/{MODEL}"
+    if before.startswith("s3://"):
+        after = location(new, S3Uri.parse(home))
     return Switch(before, after, old, new)
 
 
