@@ -4,6 +4,7 @@ import gc
 import inspect
 import os
 import signal
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import psycopg
 import pytest
-from botocore.loaders import JSONFileLoader
 from fakes.databases import Databases, create, drop, url_of
 from fakes.event_loop import run
 from hypothesis import HealthCheck, settings
@@ -28,23 +29,17 @@ from xdist.scheduler import LoadScopeScheduling
 # platformdirs warns where there is none (a container), and here a warning is an error.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
-# With it, each process that a test starts would compile all modules anew.
+# With it, we and each process that a test starts would compile all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # What a shell starts in the background ignores Ctrl-C, and so would everything that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-parse_data_file = JSONFileLoader.load_file
-
-
-@cache
-def _data_file(path: str) -> Any:
-    return parse_data_file(JSONFileLoader(), path)
-
-
-# Otherwise each session of botocore parses the same large files: a fifth of some tests' time.
-JSONFileLoader.load_file = lambda _, file_path: _data_file(file_path)
+# Otherwise each session of botocore lists the same thousand folders and parses the same large
+# files, which takes most of the time of making a client.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 # How long an example takes is for the benchmarks to say: on a busy machine it says nothing.
 settings.register_profile(

@@ -11,12 +11,10 @@ import pytest
 import uvloop
 from aws_client.server import Server, serving
 from botocore.config import Config
-from botocore.loaders import create_loader
 from retinue_aws import AwsClient
 from retinue_aws.connection import Connection
 
 T = TypeVar("T")
-LOADER = create_loader()
 Make = Callable[..., Any]
 QUEUE = "http://sqs.eu-west-1.amazonaws.com/000000000000/photos"
 RECEIVE = {"QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
@@ -47,7 +45,7 @@ def make() -> Make:
     def client(
         url: str | None = None, service: str = "sqs", credentials: Any = "keys", **config: Any
     ) -> Any:
-        core = new_core()
+        core = botocore.session.Session()
         if credentials == "keys":
             core.set_credentials("AKIDKEYS", "secret")
         elif credentials is not None:
@@ -57,13 +55,6 @@ def make() -> Make:
         return session.client(service, endpoint_url=url, config=Config(**settings))
 
     return client
-
-
-def new_core(profile: str | None = None) -> botocore.session.Session:
-    """Return a new botocore session that shares what is slow to read."""
-    core = botocore.session.Session(profile=profile)
-    core.register_component("data_loader", LOADER)
-    return core
 
 
 def using(

@@ -11,13 +11,14 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 import trustme
-from aws_client.conftest import RECEIVE, idle_connections, new_core, using
+from aws_client.conftest import RECEIVE, idle_connections, using
 from aws_client.server import Reply, Request, Server, serving
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, DEFAULT_S3_CONFIG_VARS
@@ -178,7 +179,7 @@ def hold(
         world.write_profile()
 
     def client() -> Any:
-        return boto3.Session(botocore_session=new_core(profile)).client(service, **options)
+        return boto3.Session(profile_name=profile).client(service, **options)
 
     def ask_boto3() -> Any:
         made = client()
@@ -723,9 +724,7 @@ def test_a_role_of_a_profile(world: World, source: str, status: int) -> None:
         )
         world.env.setenv("AWS_ENDPOINT_URL_STS", sts.url)
         world.write_profile()
-        client = boto3.Session(botocore_session=new_core("mine")).client(
-            "sqs", endpoint_url=world.service.url
-        )
+        client = boto3.Session(profile_name="mine").client("sqs", endpoint_url=world.service.url)
         if status == 200:  # the user agents differ in botocore's statistics
             client.receive_message(**RECEIVE)
             using(client, lambda calls: calls.call("ReceiveMessage", RECEIVE))
@@ -829,10 +828,25 @@ def test_each_variable_of_botocores_has_samples() -> None:
     assert BOTOCORE_DEFAUT_SESSION_VARIABLES.keys() == SAMPLES.keys()
 
 
+PAIRS = {
+    "variable": (("sqs", False), ("s3", True)),
+    "profile": (("sqs", True), ("s3", False)),
+}
+"""Where a value is set, and for each place the services, without and with an endpoint's URL. Every
+pair of these three is tried, and at night all three."""
+EVERYTHING = dict.fromkeys(PAIRS, tuple(product(("sqs", "s3"), (False, True))))
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "cases", [PAIRS, pytest.param(EVERYTHING, marks=pytest.mark.long)], ids=["pairs", "everything"]
+)
 @pytest.mark.parametrize("variable", SAMPLES)
 def test_each_variable_of_botocores(
-    world: World, monkeypatch: pytest.MonkeyPatch, variable: str
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    cases: dict[str, tuple[tuple[str, bool], ...]],
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.01)
     key, name = BOTOCORE_DEFAUT_SESSION_VARIABLES[variable][:2]
@@ -840,7 +854,7 @@ def test_each_variable_of_botocores(
     world.service.default = Reply(headers={"ETag": '"e"'})
     for sample in SAMPLES[variable]:
         value = sample.format(ca=world.file("ca.pem"))
-        for where in ("variable", "profile"):
+        for where, services in cases.items():
             with monkeypatch.context() as env:
                 world.profile[:] = ["[profile mine]", *KEYS]
                 if where == "variable" and name:
@@ -852,9 +866,9 @@ def test_each_variable_of_botocores(
                     continue
                 if variable != "config_file":
                     world.write_profile()
-                for service in ("sqs", "s3"):
-                    hold(world, None, service=service)
-                    hold(world, None, service=service, endpoint_url=world.service.url)
+                for service, has_url in services:
+                    url = world.service.url if has_url else None
+                    hold(world, None, service=service, endpoint_url=url)
 
 
 S3_SAMPLES = {
@@ -890,7 +904,7 @@ def test_tcp_keepalive(world: World, source: str) -> None:
         options["config"] = Config(tcp_keepalive=True)
     if world.profile:
         world.write_profile()
-    client = boto3.Session(botocore_session=new_core(options.pop("profile", None))).client(
+    client = boto3.Session(profile_name=options.pop("profile", None)).client(
         "sqs", endpoint_url=world.service.url, **options
     )
 

@@ -28,7 +28,6 @@ from benchmarks.database import postgres
 from benchmarks.freshness import p99_seconds
 from benchmarks.local_model import LOOP, WORKER, rates
 from benchmarks.page import with_tables
-from benchmarks.worker_plot import plot
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = ROOT / "benchmarks" / "worker.json"
@@ -283,6 +282,8 @@ def _write(samples: Samples, found: Sequence[Figure]) -> None:
     WRITTEN.write_text(text + "\n", encoding="utf-8")
     written = json.loads(text)
     PAGE.write_text(with_tables(PAGE.read_text("utf-8"), tables(written)), encoding="utf-8")
+    from benchmarks.worker_plot import plot  # imports Matplotlib, which tests need not
+
     plot({who.name: samples[who.name]["cpu_ms"] for who, _ in BACKLOGS}, PLOT)
 
 

@@ -9,9 +9,7 @@ from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
-import duckdb
 import numpy as np
-import pandas as pd
 import pytest
 from aws_client.server import Reply, Server
 from click.testing import Result
@@ -53,6 +51,9 @@ def test_jsonl_to_standard_output(cli: Cli, photos: Photos) -> None:
 
 
 def test_parquet_in_duckdb_and_pandas(cli: Cli, photos: Photos) -> None:
+    import duckdb  # here, as with pandas it takes a second of every process that runs tests
+    import pandas as pd
+
     cli("export", "--format", "parquet", "out.parquet")
     counted = duckdb.sql(
         "SELECT label, count(*), min(box_left), max(detected_at) < now() + INTERVAL 10 YEAR "
@@ -72,6 +73,9 @@ def test_parquet_in_duckdb_and_pandas(cli: Cli, photos: Photos) -> None:
 def test_parquet_of_nothing_and_of_several_row_groups(
     cli: Cli, photos: Photos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import duckdb
+    import pandas as pd
+
     cli("export", "--format", "parquet", "none.parquet", "--label", "unicorn")
     assert len(pd.read_parquet("none.parquet")) == 0
     monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 2)

@@ -80,21 +80,22 @@ def huge() -> bytes:
     return file.getvalue()
 
 
-HOSTILE_FILES = [
-    (
-        "drawing.svg",
-        b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>',
-        "not a readable",
-    ),
-    ("page.jpg", b"<!doctype html><script>alert(1)</script>", "not a readable image"),
-    ("empty.jpg", b"", "0 bytes"),
-    ("half.jpg", picture()[:200], "truncated"),
-    ("huge.png", huge(), "more than 89,478,485 pixels"),
-]
+def hostile_files() -> list[tuple[str, bytes, str]]:
+    return [
+        (
+            "drawing.svg",
+            b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>',
+            "not a readable",
+        ),
+        ("page.jpg", b"<!doctype html><script>alert(1)</script>", "not a readable image"),
+        ("empty.jpg", b"", "0 bytes"),
+        ("half.jpg", picture()[:200], "truncated"),
+        ("huge.png", huge(), "more than 89,478,485 pixels"),
+    ]
 
 
 def test_files_that_are_no_pictures(client: Client, add: Add) -> None:
-    for name, data, reason in HOSTILE_FILES:
+    for name, data, reason in hostile_files():
         image_id = add(name, data)
         for _ in range(2):  # made, and from the cache
             said = client.get(f"/pictures/{image_id}/thumbnail")

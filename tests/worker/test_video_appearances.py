@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from retinue_sdk import BoundingBox, Detection
 from retinue_sdk.appearance import PATH_POINTS
 from retinue_workers.video.appearances import MAX_MISSED, Appearances
-from retinue_workers.video.tracker import ObjectTracker
 
 Frames = Sequence[tuple[int, Sequence[Detection]]]
 
@@ -25,6 +24,8 @@ def dog(left: float | None = None, confidence: float = 0.5, **attributes: Any) -
 
 
 def joined(frames: Frames, *, track: bool = False) -> tuple[Detection, ...]:
+    from retinue_workers.video.tracker import ObjectTracker  # imports SciPy: a second
+
     appearances = Appearances()
     tracker = ObjectTracker() if track else None
     for time_ms, found in frames:

@@ -20,11 +20,12 @@ from retinue_sdk.training import (
     TrainingProgress,
     TrainingStoppedError,
 )
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 
 def test_the_fit_is_scikit_learns() -> None:
+    from sklearn.linear_model import LogisticRegression  # here, as importing it takes long
+    from sklearn.metrics import log_loss
+
     random = np.random.default_rng(0)
     classes = random.integers(3, size=200)
     features = (random.normal(size=(200, 20)) + classes[:, None] * 0.3).astype(np.float32)
