@@ -28,7 +28,7 @@ run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=na
 
 test: .venv/for-development ## run the tests
 	$(BIN)/pytest --numprocesses auto --dist loadscope -m 'not alone and not long and not wheels and not image'
-	$(BIN)/pytest -m alone $(shell grep -rl pytest.mark.alone tests --include='*.py') # not all: importing them takes 10 s
+	$(BIN)/pytest -m alone $(shell grep -rl pytest.mark.alone tests plugins/*/tests --include='*.py') # not all: importing them takes 10 s
 
 test-faults: .venv/for-development ## break what a worker depends on: SCHEDULES=100, or those of a SEED alone
 	FAULTS_SEED='$(or $(SEED),1)' FAULTS_SCHEDULES='$(or $(SCHEDULES),100)' \

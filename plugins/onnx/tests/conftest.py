@@ -28,17 +28,6 @@ _FOLDERS = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What other tests keep or give back is memory of the same process."""
-    for item in items:
-        if (
-            item.name.startswith("test_memory_bounded")
-            and Path(__file__).parent in item.path.parents
-        ):
-            item.add_marker("alone")
-
-
 @pytest.fixture
 def photograph_path() -> Callable[[str], Path]:
     def find(name: str) -> Path:
