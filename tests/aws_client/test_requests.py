@@ -14,10 +14,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import (
     CredentialRetrievalError,
+    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
 )
 from retinue_aws import AwsClient
+from retinue_aws.http import header_lines
 from retinue_aws.operation import prepare
 
 OF_ONE_CALL = {"authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request"}
@@ -248,3 +250,10 @@ def test_a_client_can_be_used_again_after_it_was_closed(server: Server, make: Ma
 
     using(make(server.url), ask)
     assert server.connections == 2
+
+
+def test_a_header_with_a_line_break_is_refused() -> None:
+    assert header_lines({"A": "1", "B": "2"}) == "A: 1\r\nB: 2\r\n"
+    for headers in ({"A": "1\r\nB: 2"}, {"A\nB": "1"}):
+        with pytest.raises(HTTPClientError):
+            header_lines(headers)

@@ -25,7 +25,7 @@ from botocore.utils import percent_encode
 
 from retinue_aws.connection import HttpAnswer
 from retinue_aws.credentials import CurrentCredentials
-from retinue_aws.http import HttpSession
+from retinue_aws.http import HttpSession, header_lines
 from retinue_aws.json_text import JsonAnswer, encode_json, read_json
 from retinue_aws.operation import Operation, prepare, texts
 from retinue_aws.parser import AnswerParserFactory, unreadable
@@ -33,7 +33,7 @@ from retinue_aws.parser import AnswerParserFactory, unreadable
 LONGEST_ANSWER_BYTES = 67_108_864
 """Maximum size of a JSON answer."""
 
-_Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[str, Mapping[str, str]]]
+_Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[str, str]]
 """Returns the URL and the signed headers of an attempt."""
 
 _GOOD = AWSResponse("", 200, cast("Any", {}), None)
@@ -183,15 +183,13 @@ class AwsClient:
         headers: Mapping[str, str],
         max_bytes: int,
     ) -> S3Object:
-        def sign(
-            prepared: Operation, credentials: ReadOnlyCredentials | None
-        ) -> tuple[str, Mapping[str, str]]:
+        def sign(prepared: Operation, credentials: ReadOnlyCredentials | None) -> tuple[str, str]:
             base = prepared.request["url"].removesuffix(_KEY)
             url = base + percent_encode(key, safe="/~")
             if version_id is not None:
                 url += f"?versionId={percent_encode(version_id)}"
             request = prepared.sign(credentials, url=url, headers=headers)
-            return str(request.url), texts(request.headers)
+            return str(request.url), header_lines(texts(request.headers))
 
         answer = await self._answer(
             (operation, bucket), {"Bucket": bucket, "Key": _KEY}, sign, b"", max_bytes

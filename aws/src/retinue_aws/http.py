@@ -122,7 +122,7 @@ class HttpSession:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, max_bytes: int
+        self, method: str, url: str, headers: str, body: bytes, *, max_bytes: int
     ) -> HttpAnswer:
         """Send a request once and read the answer.
 
@@ -133,7 +133,8 @@ class HttpSession:
         Args:
             method: The HTTP method.
             url: The URL, encoded.
-            headers: All headers except ``Host``, ``Accept-Encoding`` and ``Content-Length``.
+            headers: All headers except ``Host``, ``Accept-Encoding`` and ``Content-Length``, as
+                ``header_lines`` writes them.
             body: The body.
             max_bytes: Maximum size of an answer's body.
 
@@ -229,7 +230,7 @@ class HttpSession:
         proxy: str | None = self._proxies.proxy_url_for(start)
         is_forwarded = proxy is not None and parts.scheme == "http"
         if is_forwarded:
-            common += _lines(self._proxies.proxy_headers_for(proxy))
+            common += header_lines(self._proxies.proxy_headers_for(proxy))
         origin = _Origin(
             host=parts.hostname or "",
             port=parts.port or default,
@@ -297,7 +298,7 @@ class HttpSession:
             answer = await connection.exchange(
                 "CONNECT",
                 proxy,
-                _encode("CONNECT", target, f"Host: {target}\r\n", headers, b""),
+                _encode("CONNECT", target, f"Host: {target}\r\n", header_lines(headers), b""),
                 max_bytes=0,
                 read_timeout=math.inf,
                 total_timeout=math.inf,
@@ -347,23 +348,28 @@ class HttpSession:
         return made
 
 
-def _encode(
-    method: str, target: str, common: str, headers: Mapping[str, str], body: bytes
-) -> bytes:
+def header_lines(headers: Mapping[str, str]) -> str:
+    """Return headers as a request has them.
+
+    Raises:
+        HTTPClientError: One has a line break.
+    """
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers):
+        raise HTTPClientError(error="a header has a line break")
+    return lines
+
+
+def _encode(method: str, target: str, common: str, headers: str, body: bytes) -> bytes:
     """Return an encoded request.
 
     Raises:
-        HTTPClientError: The target or a header has a line break.
+        HTTPClientError: The target has a line break.
     """
+    if "\n" in target:
+        raise HTTPClientError(error="the URL has a line break")
     length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
-    head = f"{method} {target} HTTP/1.1\r\n{common}{_lines(headers)}{length}\r\n"
-    if head.count("\n") != common.count("\n") + len(headers) + (3 if length else 2):
-        raise HTTPClientError(error="a header or the URL has a line break")
-    return head.encode() + body
-
-
-def _lines(headers: Mapping[str, str]) -> str:
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{method} {target} HTTP/1.1\r\n{common}{headers}{length}\r\n".encode() + body
 
 
 @cache

@@ -16,7 +16,9 @@ from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.model import OperationModel
 
-_SignBody: TypeAlias = Callable[[bytes], dict[str, str]]
+from retinue_aws.http import header_lines
+
+_SignBody: TypeAlias = Callable[[bytes], str]
 """Returns all headers of a call with this body."""
 
 
@@ -80,16 +82,14 @@ class Operation:
         self.emit("request-created", request=request, operation_name=self.model.name)
         return request
 
-    def signed_headers(
-        self, credentials: ReadOnlyCredentials | None, body: bytes
-    ) -> dict[str, str]:
+    def signed_headers(self, credentials: ReadOnlyCredentials | None, body: bytes) -> str:
         """Return all headers of a call at ``url``. Errors are those of ``sign``."""
         signed = int(time.time()), credentials
         if signed != self._signed:
             self._sign_body = _sign_bodies(self.sign(credentials), credentials)
             self._signed = signed
         if self._sign_body is None:
-            return texts(self.sign(credentials, body=body).headers)
+            return header_lines(texts(self.sign(credentials, body=body).headers))
         return self._sign_body(body)
 
 
@@ -120,14 +120,15 @@ def _sign_bodies(request: AWSRequest, credentials: ReadOnlyCredentials | None) -
         key = hmac.digest(key, part.encode(), "sha256")
     # Unlike `hmac.digest`, a copy doesn't release the interpreter's lock for these few bytes.
     keyed = hmac.new(key, digestmod="sha256")
+    lines = header_lines(others)
 
-    def sign(body: bytes) -> dict[str, str]:
+    def sign(body: bytes) -> str:
         canonical = request_before_body + sha256(body).hexdigest().encode()
         signature = keyed.copy()
         signature.update(text_before_request + sha256(canonical).hexdigest().encode())
-        return {**others, "Authorization": f"{common}Signature={signature.hexdigest()}"}
+        return f"{lines}Authorization: {common}Signature={signature.hexdigest()}\r\n"
 
-    return sign if sign(b"")["Authorization"] == made else None
+    return sign if sign(b"") == header_lines({**others, "Authorization": made}) else None
 
 
 def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -> Operation:
