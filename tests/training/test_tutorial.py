@@ -36,6 +36,7 @@ def test_the_tutorial_ends_with_a_detector_of_logos(tmp_path: Path) -> None:
     for image in card["data"]["images"]:
         names[image["part"]].add(Path(image["name"]).stem.split("-", 1)[1])
     assert not names["test"] & (names["train"] | names["validation"])
+    assert not names["train"] & names["validation"]
     assert len(card["labels"]) == 5
     assert card["f1"] > 0.6
     assert f"F1 {card['f1']:.3f}" in trained
