@@ -448,7 +448,9 @@ def _table(shown: str) -> list[str]:
     return [line.strip() for line in lines[first:last]]
 
 
-def test_videos_become_rows_with_times_and_pictures(retinue: CommandLine, tmp_path: Path) -> None:
+def test_videos_become_rows_with_times_and_pictures(
+    retinue: CommandLine, tmp_path: Path, invoke: Invoke
+) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     shutil.copy(BIKES, folder / "bikes.mp4")
@@ -473,3 +475,8 @@ def test_videos_become_rows_with_times_and_pictures(retinue: CommandLine, tmp_pa
     assert "2 new runs; 2 were already in the history." in shown
     assert re.search(r"rekognition-video-labels +Person +0\.\d\d +0:0", shown)
     assert retinue.query("select from open_jobs") == []
+    missing = invoke("replay", "--missing", "--json", RETINUE_DETECTORS=both).stdout
+    assert json.loads(missing)["images"] == 0
+    invoke("replay", "--yes", "--detector", "onnx-objects", RETINUE_DETECTORS=both)
+    causes = json.loads(invoke("failures", "--detector", "onnx-objects", "--json").stdout)
+    assert [cause["attempts"] for cause in causes["failed_runs"]] >= [2]

@@ -1,6 +1,7 @@
 """``retinue replay``."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,8 +14,9 @@ from retinue_history.analysis.failures import (
     failure_causes,
     missing_images,
 )
-from retinue_sdk import ConfigurationError
+from retinue_sdk import AnyDetector, ConfigurationError, JobDetector, Media, media_of
 from retinue_workers.settings.settings import Settings
+from retinue_workers.settings.video import VideoSampling
 
 from retinue_cli.options.database import is_unconfigured, reader_url
 from retinue_cli.options.detectors import wanted_detectors
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 Say: TypeAlias = Callable[[str], None]
+Keys: TypeAlias = dict[Media, list[tuple[str, str, str]]]
+"""Detector, detector version and fingerprint of what images, and what videos, are processed by."""
 
 
 @click.command(short_help="Run detectors again where runs failed or are missing.")
@@ -96,11 +100,18 @@ def _replay_images(
     report: dict[str, Any] = {}
     with reader_url(settings) as url:
         find: Callable[[], Iterator[ReplayImage]]
+        if is_unconfigured(settings):
+            from retinue_cli.local.endpoint import REGION
+
+            os.environ["AWS_REGION"] = REGION  # the emulator's, without which detectors aren't made
         if missing:
             keys = _keys(settings)
-            report["wanted"] = [{"detector": name, "version": version} for name, version, _ in keys]
-            say("wanted: " + ", ".join(f"{name} {version}" for name, version, _ in keys))
-            find = partial(missing_images, url, keys, wanted)
+            named = dict.fromkeys(
+                (name, version) for of in keys.values() for name, version, _ in of
+            )
+            report["wanted"] = [{"detector": name, "version": version} for name, version in named]
+            say("wanted: " + ", ".join(f"{name} {version}" for name, version in named))
+            find = partial(_missing, url, keys, wanted)
         else:
             causes = failure_causes(url, wanted)
             report["causes"] = [asdict(cause) for cause in causes]
@@ -149,6 +160,7 @@ def _replay_here(
     settings: Settings, find: Callable[[], Iterator[ReplayImage]], *, yes: bool, say: Say
 ) -> dict[str, Any]:
     """Process images again on this machine, and return the results."""
+    from retinue_sdk.plugins.manager import Plugins
     from rich.console import Console
 
     from retinue_cli.local.state import State
@@ -176,12 +188,17 @@ def _replay_here(
         return report
     asked = {image.image_id for image, _ in originals.found}
     used = {name for image, _ in originals.found for name in image.detectors}
+    made = Plugins(folder=settings.plugins_dir).make(
+        {name: options for name, options in detectors.items() if name in used}
+    )
     retry(
         state,
         originals,
-        {name: options for name, options in detectors.items() if name in used},
+        made,
+        {name: detectors[name] for name in used},
         Console(highlight=False, stderr=True),
         plugins_dir=settings.plugins_dir,
+        videos={name: one for name, one in _videos(settings, made).items() if name in used},
     )
     failed = len(asked & {image.image_id for image in find()})
     say(f"processed {about} again: {len(asked) - failed:,} succeeded, {failed:,} failed")
@@ -210,7 +227,15 @@ def _replay_dead_letters(settings: Settings, *, yes: bool, say: Say) -> dict[str
     return {"dead_letters": waiting, "moved": moved.messages, "left": dict(moved.left)}
 
 
-def _keys(settings: Settings) -> list[tuple[str, str, str]]:
+def _missing(url: str, keys: Keys, wanted: Failures) -> Iterator[ReplayImage]:
+    """Yield the images and videos that lack a run of their detectors."""
+    for medium, of_medium in keys.items():
+        for image in missing_images(url, of_medium, wanted) if of_medium else ():
+            if media_of(image.key) is medium:
+                yield image
+
+
+def _keys(settings: Settings) -> Keys:
     """Return name, version and fingerprint of the detectors in the settings. Start none."""
     from retinue_sdk.plugins.manager import Plugins
 
@@ -218,7 +243,27 @@ def _keys(settings: Settings) -> list[tuple[str, str, str]]:
     if not chosen:
         raise ConfigurationError("RETINUE_DETECTORS is not set: name the detectors of the pool")
     detectors = Plugins(folder=settings.plugins_dir).make(chosen)
-    return [(each.name, each.version, each.fingerprint()) for each in detectors]
+    videos = _videos(settings, detectors)
+    keys: Keys = {Media.IMAGE: [], Media.VIDEO: []}
+    for each in detectors:
+        fingerprint = each.fingerprint()
+        if isinstance(each, JobDetector):
+            keys[Media.VIDEO].append((each.name, each.version, fingerprint))
+            continue
+        keys[Media.IMAGE].append((each.name, each.version, fingerprint))
+        if each.name in videos:
+            of_videos = videos[each.name].fingerprint(fingerprint)
+            keys[Media.VIDEO].append((each.name, each.version, of_videos))
+    return keys
+
+
+def _videos(settings: Settings, detectors: Sequence[AnyDetector]) -> Mapping[str, VideoSampling]:
+    """Return the frames of videos that detectors receive, on a laptop by default as in a run."""
+    if settings.video or not is_unconfigured(settings):
+        return settings.video
+    from retinue_cli.local.videos import default_sampling
+
+    return default_sampling(detectors)
 
 
 def _sqs() -> "SQSClient":

@@ -1,7 +1,6 @@
 """Retry images of the laptop's history: upload their files again for a worker."""
 
 import hashlib
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,10 +10,10 @@ from pathlib import Path
 from pydantic import JsonValue
 from retinue_aws import AwsClient
 from retinue_history.analysis.failures import ReplayImage
-from retinue_sdk.plugins.manager import Plugins
+from retinue_sdk import AnyDetector
+from retinue_workers.settings.video import VideoSampling
 from rich.console import Console
 
-from retinue_cli.local.endpoint import REGION
 from retinue_cli.local.folders import Folders
 from retinue_cli.local.photographs import Photograph, package_photographs
 from retinue_cli.local.resources import is_empty
@@ -22,6 +21,7 @@ from retinue_cli.local.signals import Interruption
 from retinue_cli.local.stack import LocalStack, local_stack, local_worker
 from retinue_cli.local.state import State
 from retinue_cli.local.upload import upload
+from retinue_cli.local.video_decoder import ensure_decoder
 from retinue_cli.local.worker_process import WorkerProcess
 from retinue_cli.replay.message import replay_body
 from retinue_cli.replay.sender import Sender
@@ -63,27 +63,28 @@ def find_originals(state: State, images: Collection[ReplayImage]) -> Originals:
 def retry(
     state: State,
     originals: Originals,
+    made: Sequence[AnyDetector],
     detectors: Mapping[str, Mapping[str, JsonValue]],
     console: Console,
     *,
     plugins_dir: Path | None = None,
+    videos: Mapping[str, VideoSampling],
 ) -> None:
     """Process images again. Return when each has an outcome.
 
     Args:
         state: The folder of the history.
         originals: The images, each with the names of its detectors.
-        detectors: All of these detectors, with their options.
+        made: All of these detectors.
+        detectors: Their names with their options.
         console: The console for the output.
         plugins_dir: A folder of single-file plugins.
+        videos: The frames of videos that detectors receive.
 
     Raises:
         LaptopError: A problem on this machine.
-        ConfigurationError: A detector or an option doesn't exist.
         KeyboardInterrupt: The user stopped it. Everything it started has ended by then.
     """
-    os.environ["AWS_REGION"] = REGION  # the emulator's region; profiles need none
-    made = Plugins(folder=plugins_dir).make(detectors)
     with Interruption() as interruption, ExitStack() as entered:
         try:
             stack = entered.enter_context(local_stack(state, console))
@@ -93,8 +94,18 @@ def retry(
             with Sender(client, stack.wiring.queue_url) as sender:
                 for _ in sender.send(replay_body(image) for image, _ in originals.found):
                     interruption.check()
+            has_videos = any(photograph.is_video for photograph in photographs)
+            if has_videos and videos:
+                ensure_decoder(lambda: console.print("[dim]installing the decoder of videos[/]"))
             worker = entered.enter_context(
-                local_worker(stack, made, detectors, console, plugins_dir=plugins_dir)
+                local_worker(
+                    stack,
+                    made,
+                    detectors,
+                    console,
+                    plugins_dir=plugins_dir,
+                    videos=videos if has_videos else {},
+                )
             )
             _wait(stack, worker, interruption, console)
         finally:
