@@ -335,6 +335,7 @@ def test_an_error_shows_where_and_what_might_help(reader_url: str) -> None:
             "Write a text as 'it''s so'",
         ),
         ("  -- nothing", "the query is empty"),
+        ("select", "the query selects no columns"),
         ("selct 1", 'syntax error at or near "selct"\n  line 1: selct 1'),
     ],
 )

@@ -174,6 +174,8 @@ def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
     answer = _answer(connection)
     if answer.nfields == 0:
         word = first_word(sql)
+        if word == "SELECT":
+            raise QueryError("the query selects no columns")
         raise QueryError(f"{ONLY_READ}, not with {word}" if word else "the query is empty")
     return tuple((answer.fname(number) or b"").decode() for number in range(answer.nfields))
 

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -235,14 +235,10 @@ class Plugins:
             chosen = model.model_validate(dict(options))
         except ValidationError as error:
             problems = "; ".join(
-                f"option {'.'.join(map(str, problem['loc'])) or '(all)'}: {problem['msg']}"
-                f"{_meant(problem['type'], problem['loc'], model.model_fields)}"
+                _problem(problem["type"], problem["loc"], problem["msg"], model.model_fields)
                 for problem in error.errors(include_url=False, include_input=False)
             )
-            allowed = ", ".join(model.model_fields) or "none"
-            raise ConfigurationError(
-                f"detector {name}: {problems} (its options: {allowed})"
-            ) from error
+            raise ConfigurationError(f"detector {name}: {problems}") from error
         except BaseException as error:  # the options' own validators can raise anything, too
             raise _not_made(registration, error) from error
         try:
@@ -347,10 +343,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _meant(kind: str, place: tuple[int | str, ...], known: Iterable[str]) -> str:
-    """Return a hint at the option that an unknown one may mean."""
-    unknown = kind == "extra_forbidden" and len(place) == 1
-    return did_you_mean(str(place[0]), known) if unknown else ""
+def _problem(kind: str, place: tuple[int | str, ...], said: str, known: Collection[str]) -> str:
+    """Return the fault of an option. For an unknown one, also return those that exist."""
+    option = ".".join(map(str, place)) or "(all)"
+    if kind == "extra_forbidden" and len(place) == 1:
+        allowed = f"its options: {', '.join(known)}" if known else "it has none"
+        return f"unknown option {option}{did_you_mean(option, known)} ({allowed})"
+    return f"option {option}: {said}"
 
 
 def _call(implementation: pluggy.HookImpl, **arguments: object) -> object:
