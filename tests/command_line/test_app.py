@@ -111,6 +111,14 @@ def test_ctrl_c_while_a_command_is_loading() -> None:
     assert (ended.returncode, ended.stderr) == (130, "")
 
 
+def test_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "retinue_cli", "--version"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr == "error: cannot write standard output: No space left on device\n"
+    assert ended.returncode == 1
+
+
 def test_an_answer_of_no_does_nothing() -> None:
     @click.command()
     def ask() -> None:

@@ -1,3 +1,4 @@
+import io
 import os
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from retinue_cli.local import (
     folder_photographs,
     package_photographs,
 )
+from retinue_cli.local.folders import Folders
 from retinue_cli.local.photographs import passed_over
+from retinue_cli.local.run import find
 from retinue_sdk import DetectorSession, Findings, Image
 from retinue_sdk.plugins.manager import Plugins
+from rich.console import Console
 
 NAMES = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=60
@@ -76,8 +80,8 @@ def test_a_file_that_is_reached_twice_counts_once(tmp_path: Path) -> None:
     assert sorted(p.key for p in found.photographs) == ["real/a.png", "real/aside/b.png"]
     assert sorted(s.path.name for s in found.skipped) == ["dangling.png", "self.png"]
     assert {(s.path.name, s.reason) for s in found.repeated} == {
-        ("a link.png", "is a.png"),
-        ("hard.png", "is a.png"),
+        ("a link.png", "is real/a.png"),
+        ("hard.png", "is real/a.png"),
         ("before", "is real"),
         ("loop", "is the folder itself"),
         ("up", "is a folder above this one"),
@@ -124,10 +128,35 @@ def test_nothing_to_find_is_an_error_that_says_what_counts(tmp_path: Path) -> No
     with pytest.raises(LaptopError, match="suffix: jpg jpeg png webp gif bmp tif tiff heic heif"):
         folder_photographs(tmp_path)
     make(tmp_path, "notes.txt")
-    with pytest.raises(LaptopError, match=r"passed over: 1 document \(notes.txt\)"):
+    with pytest.raises(LaptopError, match=r"notes.txt is not an image"):
         folder_photographs(tmp_path / "notes.txt")
-    with pytest.raises(LaptopError, match="cannot be read"):
+    with pytest.raises(LaptopError, match=r"passed over: 1 document \(notes.txt\)"):
+        folder_photographs(tmp_path)
+    with pytest.raises(LaptopError, match="no folder or file"):
         folder_photographs(tmp_path / ("x" * 300))
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    with pytest.raises(LaptopError, match=r"gone.png cannot be read: the link is broken"):
+        folder_photographs(tmp_path / "gone.png")
+
+
+def test_the_shells_list_of_a_folders_files_is_what_the_folder_is(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "notes.txt", "b/c.png", "b/more.txt")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    output = io.StringIO()
+    console = Console(file=output, width=100)
+    listed = sorted(tmp_path.iterdir())
+    found = find([*listed, tmp_path / "b", tmp_path], Folders(tmp_path / "names"), console)
+    assert [each.path.name for each in found.photographs] == ["a.png", "c.png"]
+    assert [(one.path.name, one.reason) for one in found.skipped] == [
+        ("gone.png", "the link is broken")
+    ]
+    assert output.getvalue() == "passed over: 2 documents (more.txt, notes.txt)\n"
+    with pytest.raises(LaptopError, match=r"there is no image in .*notes.txt, .*more.txt\n"):
+        find(
+            [tmp_path / "notes.txt", tmp_path / "b/more.txt"], Folders(tmp_path / "names"), console
+        )
+    with pytest.raises(LaptopError, match=r"no folder or file .*typo.png"):
+        find([tmp_path / "a.png", tmp_path / "typo.png"], Folders(tmp_path / "names"), console)
 
 
 @settings(max_examples=examples(0.4), suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -148,6 +148,15 @@ def test_each_failed_file_is_named_by_cause() -> None:
     assert "11.jpg" in said(many, everything=True)
 
 
+def test_examples_show_the_end_of_their_names() -> None:
+    keys = ["photos of a long holiday/IMG_0001.jpg", "z.jpg"]
+    results = [result(key, outcome("a", "cat")) for key in keys] + [result("c", outcome("a"))] * 20
+    [line] = [line for line in said(results, width=60).splitlines() if "cat" in line]
+    assert line.rstrip().endswith(" …G_0001.jpg")
+    [line] = [line for line in said(results, width=110).splitlines() if "cat" in line]
+    assert line.rstrip().endswith(" photos of a long holiday/IMG_0001.jpg, z.jpg")
+
+
 def test_many_images_take_a_line_for_each_label() -> None:
     long = "x" * 90
     text = said([result(f"{long}/{n:02}.jpg", outcome("a", "cat")) for n in range(21)])

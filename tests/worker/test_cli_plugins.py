@@ -1,5 +1,6 @@
 """Test the output of `retinue plugins`, `plugins check` and `detect`."""
 
+import errno
 import json
 from collections.abc import Callable
 from io import BytesIO
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image as Pillow
 from retinue_cli.app import retinue
+from retinue_cli.commands import detect
 from retinue_cli.local import AwsEndpoint
 from retinue_cli.plugin_dev.check import process
 from retinue_cli.plugin_dev.check.process import check_detector
@@ -182,6 +184,24 @@ def test_try_tells_what_could_not_be_looked_at(invoke: Invoke, tmp_path: Path) -
     assert said.exit_code == 1
     assert "InvalidImageError (unsupported_format)" in said.output
     assert "Left" in said.output
+
+
+def test_faults_of_the_output_are_not_the_detectors(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = photograph(tmp_path / "good.png")
+    (tmp_path / "full").write_text("a file, and no folder")
+    said = invoke("detect", "left-half", good, "--pictures", tmp_path / "full/below")
+    assert said.exit_code in (1, 2)
+    assert "detector left-half" not in said.stderr
+    assert "full" in said.stderr
+
+    def closed(look: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(detect, "print_look", closed)
+    said = invoke("detect", "left-half", good)
+    assert (said.exit_code, said.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(("command", "exit_code"), [("detect", 1), ("plugins check", 2)])

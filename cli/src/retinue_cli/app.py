@@ -1,5 +1,7 @@
 """The group of commands ``retinue``, which imports each command when it runs."""
 
+import errno
+import os
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -50,6 +52,9 @@ _GROUPS = {
 is imported when it runs, so a worker starts without the modules of other commands.
 """
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, quota or file."""
+
 _COMMANDS = {name: place for group in _GROUPS.values() for name, place in group.items()}
 
 
@@ -82,6 +87,14 @@ class _Commands(click.Group):
                 sys.exit(130)  # as shells report a program that Ctrl-C ended
             said = "no answer on standard input" if isinstance(cause, EOFError) else "not confirmed"
             _print_error(click.ClickException(f"{said}; nothing was done"))
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            where = error.filename or "standard output"
+            _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
+            discard = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(discard, 1)  # Python writes the rest at its end, which would fail again
             sys.exit(1)
         sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
 

@@ -3,13 +3,14 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from retinue_sdk import (
+    AnyDetector,
     ConfigurationError,
     DetectorError,
     DetectorSession,
@@ -59,26 +60,39 @@ def detect(
     """
     [made] = installed_plugins(plugins_dir).make({detector: options})
     files = photograph_files(photographs)
-    looks = []
-    try:
-        with DetectorSession(made) as session:
-            if not as_json:
-                model = f", model {made.model_version}" if made.model_version else ""
-                click.secho(f"{made.name} version {made.version}{printable(model)}", dim=True)
-            for name, path in files:
-                look = look_at(session, name, path, pictures)
-                looks.append(look)
-                if not as_json:
-                    print_look(look)
-    except RetinueError as error:
-        raise click.ClickException(f"detector {detector}: {error}") from error
-    except Exception as error:  # plugins can raise anything
-        raise click.ClickException(
-            f"detector {detector}:{format_plugin_frames(error)}\n{format_error(error)}"
-        ) from error
+    looks: list[Look] = []
+    for look in _looks(made, files, pictures):
+        if not looks and not as_json:
+            model = f", model {made.model_version}" if made.model_version else ""
+            click.secho(f"{made.name} version {made.version}{printable(model)}", dim=True)
+        looks.append(look)
+        if not as_json:
+            print_look(look)
     if as_json:
         print_json([look_as_json(look) for look in looks])
     sys.exit(0 if all(isinstance(look.result, Findings) for look in looks) else 1)
+
+
+def _looks(
+    detector: AnyDetector, files: Sequence[tuple[str, Path]], pictures: Path
+) -> Iterator["Look"]:
+    """Start the detector, and yield its answer for each photograph.
+
+    Raises:
+        ClickException: It doesn't start, or raises what isn't an answer.
+    """
+    try:
+        with DetectorSession(detector) as session:
+            for name, path in files:
+                yield look_at(session, name, path, pictures)
+    except click.ClickException:
+        raise
+    except RetinueError as error:
+        raise click.ClickException(f"detector {detector.name}: {error}") from error
+    except Exception as error:  # plugins can raise anything
+        raise click.ClickException(
+            f"detector {detector.name}:{format_plugin_frames(error)}\n{format_error(error)}"
+        ) from error
 
 
 def photograph_files(given: Sequence[Path]) -> list[tuple[str, Path]]:
@@ -139,7 +153,10 @@ def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> 
     if not isinstance(result, Findings) or not result.detections:
         return Look(name, path, result, None)
     picture = picture_path(pictures, name)
-    _draw(path, result, picture)
+    try:
+        _draw(path, result, picture)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {picture}: {error.strerror}") from error
     return Look(name, path, result, picture)
 
 

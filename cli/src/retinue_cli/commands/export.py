@@ -18,6 +18,7 @@ from retinue_cli.options.misspelt import misspelt
 from retinue_cli.options.selection import selection, selection_options
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
+from retinue_cli.output.terminal import binary_data_output
 from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def export(
             )
             rows = detection_rows(what) if truth is None else truth_rows(truth, what)
             about = history.estimate(rows)
-            with destination(out) as file, progress("detections", about) as advance:
+            opened = binary_data_output() if out == "-" else destination(out)
+            with opened as file, progress("detections", about) as advance:
                 written = write(history, what, file, advance)
             complaints: list[str] = []
             if not written.detections:

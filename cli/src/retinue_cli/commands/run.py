@@ -15,7 +15,7 @@ from retinue_cli.options.plugins_dir import given, plugins_dir_option
 
 
 @click.command(short_help="Run detectors on photographs on this machine.")
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, type=click.Path(readable=False, path_type=Path))
 @detectors_option
 @click.option(
     "--again",

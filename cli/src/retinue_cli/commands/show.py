@@ -165,14 +165,18 @@ def _print(found: "ImageView") -> None:
                 *([Text(brief(one.attributes))] if has_attributes else []),
             )
     console.print(table)
+    reasons: dict[tuple[str, str], list[str]] = {}
     for run in found.runs:
         if run.outcome == "succeeded":
             model = f", model {escaped(run.model_version)}" if run.model_version else ""
             line = Text(f"{run.detector} version {run.detector_version}{model}", style="dim")
             if run.truncated:
                 line.append("; the file ends early or is damaged", "yellow")
+            console.print(line, soft_wrap=True)
         else:
-            line = Text(f"{run.detector} {run.outcome}: {escaped(run.error_message or '')}")
+            reasons.setdefault((run.outcome, run.error_message or ""), []).append(run.detector)
+    for (outcome, message), detectors in reasons.items():
+        line = Text(f"{', '.join(detectors)} {outcome}: {escaped(message)}")
         console.print(line, soft_wrap=True)
 
 

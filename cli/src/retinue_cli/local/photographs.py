@@ -2,10 +2,10 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISREG
 
 from retinue_sdk import Media, media_of
 
@@ -26,6 +26,7 @@ _KINDS = {
     "sidecar file": "xmp aae thm ini db json xml",
 }
 _KIND_OF = {f".{suffix}": kind for kind, suffixes in _KINDS.items() for suffix in suffixes.split()}
+_NO_PERMISSION = "no permission to read it"
 _SAMPLES = Path(__file__).with_name("samples")
 
 
@@ -90,7 +91,7 @@ def package_photographs() -> list[Photograph]:
 def folder_of(path: Path) -> Path:
     """Return the folder that the user named, or the folder of the named file."""
     path = path.expanduser()
-    return path if path.is_dir() else path.parent
+    return path if os.path.isdir(path) else path.parent  # noqa: PTH112 - answers any name
 
 
 def folder_photographs(
@@ -108,32 +109,45 @@ def folder_photographs(
     Raises:
         LaptopError: The folder doesn't exist, can't be read, or has no usable image.
     """
+    found = search(path, key_of)
+    if not found.photographs:
+        raise nothing_found([path], found)
+    return found
+
+
+def search(path: Path, key_of: Callable[[Path], str] | None = None) -> FolderPhotographs:
+    """Return the same, even if the folder has no usable image, or can't be read.
+
+    Raises:
+        LaptopError: The folder or file doesn't exist.
+    """
     path = path.expanduser()
-    try:
-        mode = path.stat().st_mode
-        found = _Files()
-        if S_ISDIR(mode):
-            found.walk(path)
-        else:
-            found.files.append(path)
-        root = path if S_ISDIR(mode) else path.parent
-        result = found.sorted_out(key_of or (lambda file: file.relative_to(root).as_posix()))
-    except FileNotFoundError as error:
-        raise LaptopError(f"there is no folder or file {shown(path)}") from error
-    except (OSError, ValueError) as error:
-        raise LaptopError(f"{shown(path)} cannot be read: {error}") from error
-    if not result.photographs:
-        lines = [
-            f"there is no image in {shown(path)}"
-            if S_ISDIR(mode)
-            else f"{shown(path)} is not an image"
-        ]
-        lines += [f"    {passed_over(result.others)}"] if result.others else []
-        lines += [f"    {shown(one.path)}: {one.reason}" for one in result.skipped[:10]]
-        raise LaptopError(
-            "\n".join([*lines, f"Images and videos are recognised by their suffix: {_READ}."])
-        )
-    return result
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - any name is answered, even one too long
+    root = path if is_folder else path.parent
+    found = _Files(root)
+    if is_folder:
+        found.walk()
+    elif os.path.lexists(path):
+        found.files.append(path)
+    else:
+        raise LaptopError(f"there is no folder or file {shown(path)}")
+    return found.sorted_out(key_of or (lambda file: file.relative_to(root).as_posix()))
+
+
+def nothing_found(paths: Sequence[Path], found: FolderPhotographs) -> LaptopError:
+    """Return the error for folders and files without an image."""
+    names = ", ".join(shown(path.expanduser()) for path in paths[:3])
+    names += ", …" if len(paths) > 3 else ""
+    itself = [one.reason for one in found.skipped if [one.path] == [p.expanduser() for p in paths]]
+    if itself:
+        return LaptopError(f"{names} cannot be read: {itself[0]}")
+    is_file = len(paths) == 1 and folder_of(paths[0]) != paths[0].expanduser()
+    lines = [f"{names} is not an image" if is_file else f"there is no image in {names}"]
+    if found.others and not is_file:
+        lines.append(f"    {passed_over(found.others)}")
+    lines += [f"    {shown(one.path)}: {one.reason}" for one in found.skipped[:10]]
+    lines.append(f"Images and videos are recognised by their suffix: {_READ}.")
+    return LaptopError("\n".join(lines))
 
 
 def passed_over(others: Mapping[str, Iterable[Path]]) -> str:
@@ -149,14 +163,16 @@ def passed_over(others: Mapping[str, Iterable[Path]]) -> str:
 class _Files:
     """The files of a folder, before photographs are separated."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self.files: list[Path] = []
         self._hidden: dict[str, list[Path]] = {}
         self._skipped: list[SkippedFile] = []
         self._repeated: list[SkippedFile] = []
 
-    def walk(self, root: Path) -> None:
-        """Walk a folder and its subfolders."""
+    def walk(self) -> None:
+        """Walk the folder and its subfolders."""
+        root = self._root
         above = {_identity(folder.stat()) for folder in root.resolve().parents}
         seen: dict[tuple[int, int], Path] = {}
         # Links come last, so that a target below the root keeps its own name.
@@ -175,8 +191,6 @@ class _Files:
                 with os.scandir(folder) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
-                if folder == root:
-                    raise
                 self._skipped.append(SkippedFile(folder, _words(error)))
                 continue
             for entry in listed:
@@ -211,12 +225,12 @@ class _Files:
             if not S_ISREG(status.st_mode):
                 problem = "not a regular file"
             elif not os.access(file, os.R_OK):
-                problem = "no permission to read it"
+                problem = _NO_PERMISSION
             first = file if problem else taken.setdefault(_identity(status), file)
             if problem:
                 self._skipped.append(SkippedFile(file, problem))
             elif first != file:
-                self._repeated.append(SkippedFile(file, f"is {shown(Path(first.name))}"))
+                self._repeated.append(SkippedFile(file, f"is {_below(first, self._root)}"))
             else:
                 photographs.append(Photograph(file, key))
         photographs.sort(key=lambda photograph: photograph.key)
@@ -256,6 +270,8 @@ def _below(path: Path, root: Path) -> str:
 
 
 def _words(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return _NO_PERMISSION
     return error.strerror or str(error)
 
 

@@ -20,7 +20,8 @@ from retinue_cli.local.findings import Finding, Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
 from retinue_cli.output.attributes import brief, printable, span
-from retinue_cli.output.table import Name, least_cells
+from retinue_cli.output.table import Examples, Name, least_cells
+from retinue_cli.output.terminal import data_output
 from retinue_cli.output.words import count
 
 MAX_IMAGES = 20
@@ -158,7 +159,7 @@ def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None
     table.add_column("label", overflow="fold", min_width=labels)
     table.add_column("images", justify="right", no_wrap=True)
     table.add_column("detections", justify="right", no_wrap=True)
-    table.add_column("such as", overflow="ellipsis")
+    table.add_column("such as")
     detectors = dict.fromkeys(one.detector for result in results for one in result.outcomes)
     left_out = 0
     for detector in detectors:
@@ -181,7 +182,7 @@ def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None
                 word,
                 f"{images:,}",
                 f"{detections:,}" if detections else "",
-                Text(", ".join(map(printable, keys[:EXAMPLES])), no_wrap=True),
+                Examples([printable(key) for key in keys[:EXAMPLES]]),
             )
             previous = detector
     console.print(table)
@@ -335,7 +336,7 @@ def write_csv(
     file: TextIO, results: Sequence[PhotographResult], unread: Sequence[UnreadFile]
 ) -> None:
     """Write a row for each detection, for each run without one, and for each file without a run."""
-    table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+    table = csv.DictWriter(data_output(file), _COLUMNS, lineterminator="\n")
     table.writeheader()
     for result in results:
         for outcome in result.outcomes:

@@ -39,9 +39,10 @@ from retinue_cli.local.photographs import (
     Photograph,
     SkippedFile,
     folder_of,
-    folder_photographs,
+    nothing_found,
     package_photographs,
     passed_over,
+    search,
     shown,
 )
 from retinue_cli.local.plugin_code import PluginCode
@@ -122,7 +123,7 @@ def run(
     if again:
         code.renew(made)
     changed = code.changed(made)
-    found = _found(images, folders, console)
+    found = find(images, folders, console)
     if found.has_videos and sampled and not _has_decoder(console):
         sampled = {}
     of_jobs = [key for each, key in zip(made, keys, strict=True) if isinstance(each, JobDetector)]
@@ -215,7 +216,7 @@ def run(
     return 0 if complete and not unread else EXIT_INCOMPLETE
 
 
-def _found(images: Sequence[Path], folders: Folders, console: Console) -> FolderPhotographs:
+def find(images: Sequence[Path], folders: Folders, console: Console) -> FolderPhotographs:
     """Return the photographs, each once, and print which files are skipped."""
     if not images:
         return FolderPhotographs(tuple(package_photographs()))
@@ -228,15 +229,32 @@ def _found(images: Sequence[Path], folders: Folders, console: Console) -> Folder
                 f"keys of {escape(shown(root))} begin with {escape(folders.name(root))}[/]"
             )
     photographs: dict[Path, Photograph] = {}
-    skipped: list[SkippedFile] = []
+    skipped: dict[Path, SkippedFile] = {}
+    others: dict[str, dict[Path, Path]] = {}
     for path in dict.fromkeys(images):
         root = folder_of(path)
-        found = folder_photographs(path, keys[root])
-        _print_left_out(console, found, root)
-        skipped += found.skipped
+        found = search(path, keys[root])
+        _print_repeated(console, found, root)
+        skipped |= {_place(file.path): file for file in found.skipped}
+        for kind, paths in found.others.items():
+            others.setdefault(kind, {}).update({_place(path): path for path in paths})
         for each in found.photographs:
             photographs.setdefault(each.path.resolve(), each)
-    return FolderPhotographs(tuple(photographs.values()), tuple(skipped))
+    result = FolderPhotographs(
+        tuple(photographs.values()),
+        tuple(skipped.values()),
+        others={kind: tuple(paths.values()) for kind, paths in others.items()},
+    )
+    if not photographs:
+        raise nothing_found(images, result)
+    if others:
+        console.print(f"[dim]{escape(passed_over(result.others))}[/]")
+    return result
+
+
+def _place(path: Path) -> Path:
+    """Return a file's path by which it is the same, however its folder was reached."""
+    return path.parent.resolve() / path.name
 
 
 def _has_decoder(console: Console) -> bool:
@@ -253,10 +271,8 @@ def _has_decoder(console: Console) -> bool:
     return True
 
 
-def _print_left_out(console: Console, found: FolderPhotographs, root: Path) -> None:
-    """Print which files of a folder aren't used, and why."""
-    if found.others:
-        console.print(f"[dim]{escape(passed_over(found.others))}[/]")
+def _print_repeated(console: Console, found: FolderPhotographs, root: Path) -> None:
+    """Print which links of a folder lead to files that are included anyway."""
     for file in found.repeated[:MAX_LINES]:
         where = escape(shown(file.path.relative_to(root)))
         console.print(f"[dim]link not followed: {where} {escape(file.reason)}[/]")

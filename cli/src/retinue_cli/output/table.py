@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from retinue_cli.output.terminal import data_output
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.measure import Measurement
@@ -45,7 +47,7 @@ def print_rows(
     """
     match format_:
         case "csv":
-            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer = csv.writer(data_output(sys.stdout), lineterminator="\n")
             writer.writerow(columns)
             writer.writerows([_csv_cell(value) for value in row] for row in rows)
         case "json":
@@ -123,6 +125,39 @@ class Name:
             *full, line = chop_cells(line + part, options.max_width) or [""]
             yield from map(Text, full)
         yield Text(line)
+
+
+class Examples:
+    """A line of names in a table: as many as fit, or the end of the first.
+
+    Args:
+        names: The names, without control characters. At least one.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> "Measurement":
+        """Return the widths of one character and of all names."""
+        from rich.cells import cell_len
+        from rich.measure import Measurement
+
+        return Measurement(1, cell_len(", ".join(self._names))).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
+        """Yield the line."""
+        from rich.cells import cell_len, set_cell_size
+        from rich.text import Text
+
+        first, *others = self._names
+        if cell_len(first) > options.max_width:
+            first = f"…{set_cell_size(first[::-1], options.max_width - 1)[::-1].lstrip()}"
+        line = first
+        for name in others:
+            if cell_len(f"{line}, {name}") > options.max_width:
+                break
+            line = f"{line}, {name}"
+        yield Text(line, no_wrap=True)
 
 
 def least_cells(texts: Iterable[str]) -> int:

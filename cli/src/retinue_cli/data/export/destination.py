@@ -1,13 +1,10 @@
-"""Open the destination of an export: standard output, or a file that appears when complete."""
+"""Open the destination of an export: a file that appears when complete."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-STDOUT = "-"
 
 
 @contextmanager
@@ -15,16 +12,12 @@ def destination(name: str) -> Iterator[BinaryIO]:
     """Open a file to write. It gets its name when everything is written.
 
     Args:
-        name: A path, or ``-`` for standard output. An existing file is replaced only at the end,
+        name: A path. An existing file is replaced only at the end,
             and only without an error.
 
     Raises:
         OSError: It can't be written.
     """
-    if name == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
     path = Path(name)
     if path.exists() and not path.is_file():  # a device or a pipe has no partial state
         with path.open("wb") as file:
