@@ -25,7 +25,7 @@ RETENTION = {
 }
 """Settings of `retinue maintain`."""
 
-NOT_FOR_WORKERS = {"query_database_url", *RETENTION}
+NOT_FOR_WORKERS = {"archive", "query_database_url", *RETENTION}
 """Settings that no worker reads."""
 
 OWNERS = {"retinue-test-maintenance", "retinue-test-migrations"}

@@ -1,5 +1,6 @@
 """Months leave Postgres for an archive, and nothing is lost or doubled wherever it is killed."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,9 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from generators.archive_columns import archive_columns
+from retinue_cli.app import retinue
 from retinue_cli.data.archive.archive import Archive
+from retinue_cli.data.archive.erase import count_rows, doomed_images, doomed_person, erase_rows
+from retinue_cli.data.archive.files import batches
 from retinue_cli.data.archive.manifest import DATA, MANIFEST
 from retinue_cli.data.archive.months import ArchiveDestination
 from retinue_cli.data.archive.place import ArchiveConflictError, Bucket, Folder, Place
@@ -25,6 +31,8 @@ from retinue_history import (
     HistoryUnavailableError,
     QueryError,
 )
+from retinue_history.privacy.erasure import PersonNames
+from retinue_history.privacy.image_erasure import ImageSubject
 from retinue_history.upkeep.maintenance import Retention, maintain, months_before
 from retinue_sdk import ConfigurationError
 from retinue_sdk.json_value import encode_json
@@ -417,3 +425,123 @@ def test_the_page_lists_the_columns() -> None:
     page = (Path(__file__).parents[2] / "docs/archive.md").read_text(encoding="utf-8")
     [_, table] = page.split("<!-- columns -->\n")
     assert table.partition("\n<!-- end of columns -->")[0] == archive_columns()
+
+
+def forget(url: str, place: Place, patch: pytest.MonkeyPatch, *arguments: str) -> str:
+    patch.setenv("RETINUE_DATABASE_URL", url)
+    patch.setenv("RETINUE_ARCHIVE", place.name)
+    done = CliRunner().invoke(retinue, ["forget", *arguments])
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    return done.output
+
+
+def bytes_of(place: Place) -> bytes:
+    """Return all data files, with their columns decompressed."""
+    archive = Archive.open(place)
+    columns = ["key", "label", "attributes"]
+    rows = [b.to_pylist() for file in archive.files for b in batches(archive, file, columns)]
+    return repr(rows).encode()
+
+
+def test_forget_reaches_the_archive(
+    engine: Engine, history_url: str, place: Place, labels: Counter[str], aws: AwsEndpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name, setting in aws.environment({}).items():
+        monkeypatch.setenv(name, setting)
+    if isinstance(place, Bucket):
+        aws.client("s3").put_bucket_versioning(
+            Bucket=place._bucket, VersioningConfiguration={"Status": "Enabled"}
+        )
+    archive_months(engine, history_url, place)
+    before = {file.name for file in Archive.open(place).files}
+    plan = forget(history_url, place, monkeypatch, "--image", "3.jpg", "--dry-run")
+    assert f"archive {place.name}: 10 detections in 2 files" in plan
+    assert {file.name for file in Archive.open(place).files} == before
+
+    done = forget(history_url, place, monkeypatch, "--image", "3.jpg", "--yes")
+    assert "verified: nothing is left in the archive" in done
+    assert "10 archived detections" in done
+    assert "3.jpg" not in bytes_of(place).decode()
+    assert "2.jpg" in bytes_of(place).decode()
+    left = {file.name for file in Archive.open(place).files}
+    assert len(left) == 4
+    assert {name for name, _ in place.list(DATA)} == left
+    assert seen_by_both(place, history_url).total() == labels.total() - 10
+    assert value(engine, "SELECT removed ->> 'archived_detections' FROM erasures") == "10"
+    again = forget(history_url, place, monkeypatch, "--image", "3.jpg", "--yes")
+    assert "nothing is left" in again
+    if isinstance(place, Bucket):
+        versions = aws.client("s3").list_object_versions(
+            Bucket=place._bucket, Prefix="history/data"
+        )
+        assert {one["Key"] for one in versions["Versions"]} == {f"history/{name}" for name in left}
+        assert "DeleteMarkers" not in versions
+        # Athena is told the same.
+        links = [place.read(name) for name, _ in place.list("athena/")]
+        named = {line for link in links if link for line in link[0].decode().splitlines()}
+        assert named == {f"{place.name}/{name}" for name in left}
+
+
+def test_an_erasure_killed_at_any_change_is_continued(
+    engine: Engine, history_url: str, place: Place, labels: Counter[str]
+) -> None:
+    archive_months(engine, history_url, place)
+    doomed = doomed_images(ImageSubject.prefix("s3://photos/4"))
+    lives = 0
+    while True:
+        mortal = Archive.open(Mortal(place, lives, die))
+        try:
+            list(erase_rows(mortal, doomed, count_rows(mortal, doomed)))
+            break
+        except KilledError:
+            kept = seen_by_both(place, history_url).total()
+            assert kept in (labels.total() - lost for lost in (0, 5, 10))
+            lives += 1
+    assert lives >= 3
+    archive = Archive.open(place)
+    assert count_rows(archive, doomed) == {}
+    assert {name for name, _ in place.list(DATA)} == {file.name for file in archive.files}
+    assert seen_by_both(place, history_url).total() == labels.total() - 10
+
+
+def test_an_erasure_of_a_damaged_file_changes_nothing(archived: Folder, tmp_path: Path) -> None:
+    archive = Archive.open(archived)
+    doomed = doomed_images(ImageSubject.prefix("s3://photos/"))
+    found = count_rows(archive, doomed)
+    for file in archive.files:
+        path = tmp_path / "archive" / file.name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
+    with pytest.raises(ConfigurationError, match="isn't as it was written"):
+        list(erase_rows(archive, doomed, found))
+    assert Archive.open(archived).files == archive.files
+
+
+FACES: list[Any] = [
+    {},
+    {"FaceId": "ann"},
+    {"Face": {"ExternalImageId": "ann", "FaceId": "x"}},
+    {"Face": {"FaceId": 7}, "UserId": None},
+    {"FaceMatches": [{"Face": {"FaceId": "bob"}}, {"Face": {"UserId": "ann"}}]},
+    {"SearchedFaceId": "ann", "Name": "bob"},
+    {"Name": "ann"},
+    {"FaceId": ["ann", {"FaceId": "bob"}]},
+    {'quoted "FaceId"': "ann", "n": [[{"ExternalImageId": 'b"ob'}]]},
+]
+
+
+def test_people_are_found_as_in_postgres(engine: Engine) -> None:
+    for answer in FACES:
+        encoded = json.dumps(answer)
+        with engine.connect() as connection:
+            named = connection.scalar(
+                text("SELECT faces_named(CAST(:answer AS jsonb))"), {"answer": encoded}
+            )
+        for name in ("ann", "bob", 'b"ob', "x"):
+            batch = pa.record_batch({"kind": ["face"], "label": ["Face"], "attributes": [encoded]})
+            found = doomed_person(PersonNames(frozenset({name}))).find(batch)
+            assert found.to_pylist() == [name in named], (answer, name)
+    kinds = {"kind": ["face_match", "label"], "label": ["ann"] * 2, "attributes": ["{}"] * 2}
+    found = doomed_person(PersonNames(frozenset(), frozenset({"ann"}))).find(pa.record_batch(kinds))
+    assert found.to_pylist() == [True, False]

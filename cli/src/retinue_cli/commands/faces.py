@@ -16,6 +16,7 @@ from retinue_cli.faces.external_id import name_of
 from retinue_cli.faces.forget import PersonSubject
 from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
+from retinue_cli.options.archive import archive_to_erase
 from retinue_cli.options.database import owner_engine
 from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.options.region import region_of
@@ -238,12 +239,16 @@ def forget(
     subject = _subject(person, external_image_id, face_id)
     also = [(region_of(region), name) for name in collections]
     settings = Settings.load()
-    with owner_engine(settings, "retinue faces") as engine:
+    with (
+        owner_engine(settings, "retinue faces") as engine,
+        archive_to_erase(settings, engine) as archive,
+    ):
         done = forget_person(
             engine,
             subject,
             also,
             laptop_of(settings),
+            archive,
             dry_run=dry_run,
             yes=yes,
             as_json=as_json,

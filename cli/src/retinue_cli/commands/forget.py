@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.options.archive import archive_to_erase
 from retinue_cli.options.database import owner_engine
 from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.output.table import print_json
@@ -60,11 +61,12 @@ def forget(
 ) -> None:
     """Remove an image, all images under a prefix, a person, or a reviewer's login from the history.
 
-    Removes detections, runs with their raw responses, images, records of deleted images, and
-    derived data. The result is verified and recorded without names. Images uploaded before now are
-    never recorded again, not even by a replay or backfill. Images uploaded later are. Repeat the
-    command after an interruption. With the history under .retinue, it also removes the images'
-    pictures and log lines. Objects in S3, backups and other logs stay: see docs/keeping.md.
+    Removes detections, also archived ones, runs with their raw responses, images, records of
+    deleted images, and derived data. The result is verified and recorded without names. Images
+    uploaded before now are never recorded again, not even by a replay or backfill. Images uploaded
+    later are. Repeat the command after an interruption. With the history under .retinue, it also
+    removes the images' pictures and log lines. Objects in S3, backups and other logs stay: see
+    docs/keeping.md.
     """
     if sum(each is not None for each in (image, prefix, person, reviewer)) != 1:
         raise click.UsageError("pass exactly one of --image, --prefix, --person and --reviewer")
@@ -102,9 +104,16 @@ def forget(
             if as_json:
                 print_json({"subject": subject.name, "was_forbidden": was_forbidden})
             return
-        done = forget_images.forget_images(
-            engine, subject, laptop_of(settings), dry_run=dry_run, yes=yes, as_json=as_json
-        )
+        with archive_to_erase(settings, engine) as archive:
+            done = forget_images.forget_images(
+                engine,
+                subject,
+                laptop_of(settings),
+                archive,
+                dry_run=dry_run,
+                yes=yes,
+                as_json=as_json,
+            )
     if as_json:
         print_json(erasure_as_json(subject.name, done))
 
@@ -184,12 +193,16 @@ def _forget_person(
 
     subject = PersonSubject.person(person)
     also = [(region_of(region), name) for name in collections]
-    with owner_engine(settings, "retinue forget") as engine:
+    with (
+        owner_engine(settings, "retinue forget") as engine,
+        archive_to_erase(settings, engine) as archive,
+    ):
         done = forget_person(
             engine,
             subject,
             also,
             laptop_of(settings),
+            archive,
             dry_run=dry_run,
             yes=yes,
             as_json=as_json,

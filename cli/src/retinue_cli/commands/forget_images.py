@@ -4,12 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 from retinue_history import HistoryError
-from retinue_history.privacy.erasure import Erasure
+from retinue_history.privacy.erasure import Erasure, Erasures
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
 from retinue_sdk import ConfigurationError
 from sqlalchemy import Engine
@@ -19,6 +20,8 @@ from retinue_cli.output.progress import progress
 from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
+    from retinue_cli.data.archive.archive import Archive
+    from retinue_cli.data.archive.manifest import ArchivedFile
     from retinue_cli.local.state import State
 
 ROUNDS = 5
@@ -32,6 +35,7 @@ _SAID = {
     "truths": "truth",
     "answers": "answer",
     "jobs": "job",
+    "archived_detections": "archived detection",
 }
 
 
@@ -39,6 +43,7 @@ def forget_images(
     engine: Engine,
     subject: ImageSubject,
     state: "State | None",
+    archive: "Archive | None",
     *,
     dry_run: bool,
     yes: bool,
@@ -50,6 +55,7 @@ def forget_images(
         engine: The history, as its owner.
         subject: The images.
         state: The laptop's folder, if it contains the history.
+        archive: The archive with months of the history.
         dry_run: Only print the traces.
         yes: Don't ask.
         as_json: Print on standard error.
@@ -65,14 +71,21 @@ def forget_images(
     say = say_beside(as_json=as_json)
     erasures = ImageErasures(engine)
     found = erasures.count(subject)
+    archived = _archived(archive, subject)
+    is_empty = found.is_empty and not archived
     last = erasures.last(subject)
     unfinished = last is not None and last.completed_at is None
-    if found.is_empty and last is not None and not unfinished:
+    if is_empty and last is not None and not unfinished:
         say(f"{subject.name} was forgotten on {last.completed_at}; nothing is left")
         return last
-    if found.is_empty and not unfinished:
+    if is_empty and not unfinished:
         raise ConfigurationError(f"the history has no data of {subject.name!r}")
     say(_plan(subject, found, unfinished=unfinished, is_laptop=state is not None))
+    if archive is not None:
+        say(
+            f"  archive {archive.place.name}: {count(archived.total(), 'detection')} in "
+            f"{count(len(archived), 'file')}"
+        )
     if dry_run:
         say("nothing was removed: this was a dry run")
         return None
@@ -83,7 +96,7 @@ def forget_images(
     with nullcontext() if state is None else state.lock():
         if state is not None:
             _forget_traces(state, erasures.keys(subject), say)
-        done = _forget(erasures, subject, found, say)
+        done = _forget(engine, subject, found, archive, archived, say)
     say(f"forgot {subject.name}: {_described(done.removed) or 'nothing was there'}")
     say(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
     if state is None:
@@ -128,9 +141,28 @@ def _forget_traces(state: "State", images: Mapping[UUID, str], say: Say) -> None
     say(f"removed from {state.directory}: {removed}")
 
 
+def _archived(
+    archive: "Archive | None", subject: ImageSubject, until: datetime | None = None
+) -> Counter["ArchivedFile"]:
+    """Count the archived detections of images, by file."""
+    if archive is None:
+        return Counter()
+    from retinue_cli.data.archive.erase import count_rows, doomed_images
+
+    rows = sum(file.rows for file in archive.files)
+    with progress("archived detections", rows) as advance:
+        return count_rows(archive, doomed_images(subject, until), advance)
+
+
 def _forget(
-    erasures: ImageErasures, subject: ImageSubject, found: ImageTraces, say: Say
+    engine: Engine,
+    subject: ImageSubject,
+    found: ImageTraces,
+    archive: "Archive | None",
+    archived: Counter["ArchivedFile"],
+    say: Say,
 ) -> Erasure:
+    erasures = ImageErasures(engine)
     erasure_id, until = erasures.open(subject)
     erasures.wait_for_writers()
     with progress("images", found.images) as advance:
@@ -145,7 +177,27 @@ def _forget(
                 "Stop it, and run this command again"
             )
     say("verified: nothing is left in the history")
+    if archive is not None:
+        from retinue_cli.data.archive.erase import doomed_images, erase_rows
+
+        for rows in erase_rows(archive, doomed_images(subject, until), archived):
+            Erasures(engine).add(erasure_id, archived_detections=rows)
+        if _archived(archive, subject, until):
+            raise HistoryError(
+                f"another program wrote to the archive {archive.place.name}. Stop it, and run this "
+                "command again"
+            )
+        say("verified: nothing is left in the archive")
+        say_unreachable(archive, say)
     return erasures.close(erasure_id)
+
+
+def say_unreachable(archive: "Archive", say: Say) -> None:
+    """Name what an erasure of the archive can't reach."""
+    if archive.place.unreachable is not None:
+        say(f"older versions of the deleted files may remain: {archive.place.unreachable}")
+    elif archive.place.is_bucket:
+        say("replicas and backups of the bucket stay; delete them there")
 
 
 def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_laptop: bool) -> str:

@@ -10,6 +10,7 @@ from retinue_history.privacy.erasure import Erasure, Erasures
 from retinue_history.privacy.people import People
 from sqlalchemy import Engine
 
+from retinue_cli.commands.forget_images import say_unreachable
 from retinue_cli.faces.errors import FacesError
 from retinue_cli.faces.forget import Forgetting, PersonSubject, PersonTraces, Place, described
 from retinue_cli.faces.service import FaceService
@@ -17,6 +18,7 @@ from retinue_cli.options.json_flag import say_beside
 from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
+    from retinue_cli.data.archive.archive import Archive
     from retinue_cli.local.state import State
 
 
@@ -25,6 +27,7 @@ def forget_person(
     subject: PersonSubject,
     also: Sequence[Place],
     state: "State | None",
+    archive: "Archive | None",
     *,
     dry_run: bool,
     yes: bool,
@@ -37,6 +40,7 @@ def forget_person(
         subject: The person.
         also: Collections to search, in addition to those where the person is enrolled.
         state: The laptop's folder, if it contains the history.
+        archive: The archive with months of the history.
         dry_run: Only print the traces.
         yes: Don't ask.
         as_json: Print on standard error.
@@ -51,7 +55,7 @@ def forget_person(
     """
     say = say_beside(as_json=as_json)
     erasures = Erasures(engine)
-    forgetting = Forgetting(People(engine), erasures, cache(FaceService))
+    forgetting = Forgetting(People(engine), erasures, cache(FaceService), archive)
     found = forgetting.find(subject, also)
     last = erasures.last(subject.kind, subject.key)
     unfinished = last is not None and last.completed_at is None
@@ -77,6 +81,8 @@ def forget_person(
             removed = remove_pictures(state, pictures)
         say(f"removed from {state.directory}: {count(removed, 'picture')}")
     done = forgetting.forget(subject, found, also, say)
+    if archive is not None:
+        say_unreachable(archive, say)
     say(f"forgot {subject.key}: {described(done.removed) or 'nothing was left'}")
     say(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
     return done
@@ -92,6 +98,8 @@ def _plan(subject: PersonSubject, found: PersonTraces, pictures: int, *, unfinis
         f"  history: {found.detections:,} detections, parts of {found.runs:,} raw responses"
     )
     lines.append(f"  history: {found.enrolments:,} enrolments with their consent")
+    if found.archived:
+        lines.append(f"  archive: {found.archived.total():,} detections")
     if pictures:
         lines.append(f"  this machine: the drawn pictures of {count(pictures, 'image')}")
     return "\n".join(lines)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from retinue_history.privacy.erasure import Erasure, Erasures, PersonNames
 from retinue_history.privacy.people import People
 
+from retinue_cli.data.archive.archive import Archive
+from retinue_cli.data.archive.erase import count_rows, doomed_person, erase_rows
+from retinue_cli.data.archive.manifest import ArchivedFile
 from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
 from retinue_cli.faces.external_id import external_image_id, plain_name
 from retinue_cli.faces.service import FaceService
@@ -74,6 +77,7 @@ class PersonTraces:
         runs: Runs whose raw response names the subject.
         counted: Rows of the daily counts and of the list of labels that name the subject.
         names: All names of the subject, including the ids of the faces.
+        archived: Archived detections that name the subject, by file.
     """
 
     vectors: Mapping[Place, frozenset[str]]
@@ -83,6 +87,7 @@ class PersonTraces:
     runs: int
     counted: int
     names: PersonNames
+    archived: Counter[ArchivedFile]
 
     @property
     def vector_count(self) -> int:
@@ -97,7 +102,9 @@ class PersonTraces:
     @property
     def traces(self) -> bool:
         """Return whether there are traces other than the record of enrolments."""
-        return bool(self.vector_count or self.detections or self.runs or self.counted)
+        return bool(
+            self.vector_count or self.detections or self.runs or self.counted or self.archived
+        )
 
 
 class Forgetting:
@@ -107,11 +114,17 @@ class Forgetting:
         people: The enrolments.
         erasures: Removes data from the history.
         service: Returns the service of a region.
+        archive: The archive with months of the history.
     """
 
     def __init__(
-        self, people: People, erasures: Erasures, service: Callable[[str], FaceService]
+        self,
+        people: People,
+        erasures: Erasures,
+        service: Callable[[str], FaceService],
+        archive: Archive | None = None,
     ) -> None:
+        self._archive = archive
         self._people = people
         self._erasures = erasures
         self._service = service
@@ -152,7 +165,12 @@ class Forgetting:
         detections, runs = self._erasures.count(names)
         own = enrolments if subject.kind != "face_id" else []
         counted = self._erasures.counted(names)
-        return PersonTraces(vectors, tuple(missing), len(own), detections, runs, counted, names)
+        archived: Counter[ArchivedFile] = Counter()
+        if self._archive is not None:
+            archived = count_rows(self._archive, doomed_person(names))
+        return PersonTraces(
+            vectors, tuple(missing), len(own), detections, runs, counted, names, archived
+        )
 
     def forget(
         self,
@@ -192,10 +210,17 @@ class Forgetting:
             for number in self._erasures.erase(erasure_id, found.names):
                 removed += number
                 told(f"history: {removed:,} rows")
+            if self._archive is not None:
+                doomed = doomed_person(found.names)
+                for rows in erase_rows(self._archive, doomed, found.archived):
+                    self._erasures.add(erasure_id, archived_detections=rows)
+                    told(f"archive: {rows:,} detections")
             names = found.names
             found = self.find(subject, also, names.ids)
             if not found.traces:
                 told("verified: nothing is left in the collections and the history")
+                if self._archive is not None:
+                    told("verified: nothing is left in the archive")
                 return self._erasures.close(erasure_id, names)
         raise FacesError(
             f"another program keeps storing {subject.key}. Stop it, and run this command again"
@@ -215,6 +240,7 @@ def described(removed: Mapping[str, int]) -> str:
     said = {
         "face_vectors": "face vectors",
         "detections": "detections",
+        "archived_detections": "archived detections",
         "runs": "parts of raw responses",
         "truth_items": "things of ground truth",
         "answer_items": "things of answers",

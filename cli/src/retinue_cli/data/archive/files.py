@@ -180,6 +180,14 @@ def batches(archive: Archive, file: ArchivedFile, columns: list[str]) -> Iterato
         ) from error
 
 
+def local_batches(path: Path) -> Iterator[Any]:
+    """Yield all columns of a local file, batch by batch."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(str(path)) as opened:
+        yield from opened.iter_batches(BATCH_ROWS, use_threads=False)
+
+
 @contextmanager
 def verified_copy(archive: Archive, file: ArchivedFile) -> Iterator[Path]:
     """Yield the path of a local copy of a published file, whose digest was checked.
