@@ -57,7 +57,7 @@ _DIAGRAMS: dict[str, dict[str, tuple[str, ...]]] = {
         "images": ("bucket", "key", "version"),
         "removals": ("bucket", "key"),
         "runs": ("detector", "outcome"),
-        "detections": ("label", "confidence"),
+        "detections": ("run_id", "label", "confidence"),
         "labels": (),
         "label_parents": (),
     },
@@ -108,6 +108,7 @@ _DIAGRAMS: dict[str, dict[str, tuple[str, ...]]] = {
 
 _JOINS = {
     "removals": 'images |o..o{ removals : "bucket, key, version"',
+    "detections": 'runs ||..o{ detections : "run_id"',
     "labels": 'labels |o..o{ detections : "label, kind"',
     "label_parents": 'labels ||..o{ label_parents : "label"',
     "configurations_in_use": "detector_configurations ||..o{ configurations_in_use"

@@ -270,3 +270,5 @@ def test_truncating_empties_the_counts(
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE runs CASCADE"))
     assert counted(engine) == 0
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM detections")) == 0

@@ -37,23 +37,24 @@ END $$;
 COMMENT ON FUNCTION count_runs() IS
     'Adds the changed runs to run_counts as often as the trigger''s argument says: 1 or -1';
 
-CREATE FUNCTION clear_run_counts() RETURNS trigger
+CREATE FUNCTION clear_after_runs() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 BEGIN
+    TRUNCATE detections;
     DELETE FROM run_counts;
     RETURN NULL;
 END $$;
 
-COMMENT ON FUNCTION clear_run_counts() IS
-    'Empties run_counts when runs is truncated';
+COMMENT ON FUNCTION clear_after_runs() IS
+    'Empties detections and run_counts when runs is truncated';
 
 -- A caller's search_path must not redirect these functions to other tables of the same names.
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['count_runs', 'clear_run_counts'] LOOP
+    FOREACH name IN ARRAY ARRAY['count_runs', 'clear_after_runs'] LOOP
         EXECUTE format(
             'ALTER FUNCTION %I() SET search_path = %I, pg_temp', name, current_schema()
         );
@@ -73,4 +74,4 @@ CREATE TRIGGER count_updated_to AFTER UPDATE ON runs
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION count_runs('1');
 CREATE TRIGGER count_truncated AFTER TRUNCATE ON runs
-    FOR EACH STATEMENT EXECUTE FUNCTION clear_run_counts();
+    FOR EACH STATEMENT EXECUTE FUNCTION clear_after_runs();
