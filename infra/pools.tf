@@ -80,6 +80,9 @@ variable "pools" {
     stop_timeout_seconds       = optional(number, 90)
     settings                   = optional(map(string), {})
 
+    # Objective: share of runs that succeed, and that are recorded within so many seconds of their message.
+    slo = optional(object({ percent = optional(number, 99), seconds = optional(number, 900) }))
+
     # Limits of the pool's alarms.
     alarm_age_seconds    = optional(number, 1800)
     alarm_failed_percent = optional(number, 10)

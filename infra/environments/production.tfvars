@@ -20,5 +20,6 @@ pools = {
       rekognition-labels = { min_confidence = 0.5 }
       rekognition-faces  = {}
     }
+    slo = { percent = 99, seconds = 900 }
   }
 }

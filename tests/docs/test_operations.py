@@ -38,9 +38,15 @@ def alarms(modules: Path) -> set[str]:
     for file in modules.glob("*/*.tf"):
         text = file.read_text("utf-8")
         names = ALARM.findall(text)
-        assert len(names) == text.count('resource "aws_cloudwatch_metric_alarm"'), file
+        assert len(names) == len(
+            re.findall(r'"aws_cloudwatch_(?:metric|composite)_alarm"', text)
+        ), file
         for name in names:
-            if "${each.key}" in name:
+            if name == "budget-${each.key}":
+                continue  # without actions
+            if name == "slo-${each.key}":
+                found |= {"slo-late", "slo-failed"}
+            elif "${each.key}" in name:
                 group = "topic_alarms" if "events" in name else "database_alarms"
                 each = re.search(rf"^  {group} = \{{\n(.*?)^  \}}", text, re.MULTILINE | re.DOTALL)
                 assert each is not None

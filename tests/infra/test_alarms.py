@@ -12,7 +12,11 @@ EVENT = re.compile(r'\$\.event = \\?"(\w+)')
 
 
 def test_the_events_that_filters_look_for_are_logged() -> None:
-    texts = source("modules/pool/alarms.tf"), source("deploy/src/retinue_deploy/smoke.py")
+    texts = (
+        source("modules/pool/alarms.tf"),
+        source("modules/pool/slo.tf"),
+        source("deploy/src/retinue_deploy/smoke.py"),
+    )
     events = {event for text in texts for event in EVENT.findall(text)}
     assert events == {"run_recorded", "receiving_paused"}
     workers = [file.read_text("utf-8") for file in (INFRA.parent / "workers/src").rglob("*.py")]

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -101,9 +102,9 @@ async def test_a_delivery_is_committed_and_its_run_logged_counted_and_told(
 ) -> None:
     async with open_rig() as rig:
         failed = work.run("b.jpg", outcome="failed")
-        assert await rig.commit(work.delivery(work.run(), failed, keys=("a.jpg", "b.jpg"))) == [
-            "ok"
-        ]
+        delivery = work.delivery(work.run(), failed, keys=("a.jpg", "b.jpg"))
+        sent = replace(delivery.message, sent_at=time.time() - 60)
+        assert await rig.commit(replace(delivery, message=sent)) == ["ok"]
         await until(lambda: rig.told == [("echo", None), ("echo", "broken")])
         sample = rig.metrics.registry.get_sample_value
         labels = {"detector": "echo", "outcome": "failed", "error_code": "broken"}
@@ -115,6 +116,7 @@ async def test_a_delivery_is_committed_and_its_run_logged_counted_and_told(
         ("s3://photos/b.jpg", "failed", 2),
     ]
     assert lines[1]["error_code"] == "broken"
+    assert all(line["waited_seconds"] >= 60 for line in lines)
 
 
 async def test_deliveries_of_a_moment_share_a_transaction_up_to_a_group() -> None:

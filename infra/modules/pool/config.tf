@@ -159,6 +159,11 @@ variable "config" {
   }
 
   validation {
+    condition     = var.config.slo == null ? true : var.config.slo.percent >= 95 && var.config.slo.percent < 100 && var.config.slo.seconds >= 1
+    error_message = "The pool ${var.pool_name}: slo.percent must be from 95 to below 100, and slo.seconds 1 or more."
+  }
+
+  validation {
     condition     = var.config.alarm_age_seconds >= 60 && var.config.alarm_failed_percent > 0 && var.config.alarm_failed_percent <= 100
     error_message = "The pool ${var.pool_name}: alarm_age_seconds must be at least 60, alarm_failed_percent above 0 and at most 100."
   }

@@ -74,6 +74,7 @@ variables {
 
     alarm_age_seconds    = 1800
     alarm_failed_percent = 10
+    slo                  = null
   }
 }
 
@@ -282,6 +283,27 @@ run "existing_buckets" {
   assert {
     condition     = contains(flatten([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : statement.Resource if statement.Action == ["kms:Decrypt"]]), var.images.key_arns[0])
     error_message = "workers must be able to decrypt images of every bucket"
+  }
+}
+
+run "objectives" {
+  command = apply
+
+  variables {
+    config = merge(var.config, { slo = { percent = 99, seconds = 600 } })
+  }
+
+  assert {
+    condition = { for name, alarm in aws_cloudwatch_metric_alarm.budget : name => alarm.threshold } == {
+      late-hour   = 14.4, late-five-minutes = 14.4, late-six-hours = 6, late-thirty-minutes = 6,
+      failed-hour = 14.4, failed-five-minutes = 14.4, failed-six-hours = 6, failed-thirty-minutes = 6,
+    }
+    error_message = "each objective must have its windows"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_composite_alarm.slo["late"].alarm_rule == "(ALARM(\"retinue-test-labels-budget-late-hour\") AND ALARM(\"retinue-test-labels-budget-late-five-minutes\")) OR (ALARM(\"retinue-test-labels-budget-late-six-hours\") AND ALARM(\"retinue-test-labels-budget-late-thirty-minutes\"))"
+    error_message = "a long window must confirm a short one"
   }
 }
 

@@ -127,9 +127,13 @@ class Committer:
     async def _announce(self, delivery: Delivery, new: Mapping[int, RunRecord]) -> None:
         """Log the new runs, and pass them to observers. Skips are only logged."""
         by_id = {reference.image_id: reference for reference in delivery.references}
+        message = delivery.message
+        details: dict[str, object] = {"receive_count": message.receive_count}
+        if message.sent_at is not None:
+            details["waited_seconds"] = round(max(0.0, time.time() - message.sent_at), 1)
         for run_id, run in new.items():
             reference = by_id[run.key.image_id]
-            log_run(run_id, run, reference, receive_count=delivery.message.receive_count)
+            log_run(run_id, run, reference, **details)
             if run.outcome != "skipped" and self._observers.has_observers:
                 await self._observers.put(as_run(run, reference))
 
