@@ -19,6 +19,7 @@ from retinue_deploy.bootstrap import STATE_KEY, Bootstrap
 from retinue_deploy.bucket import purge
 from retinue_deploy.bucket_events import event_problems
 from retinue_deploy.errors import DeployError
+from retinue_deploy.ports import Plan
 from retinue_deploy.registry import Registry
 
 ACCOUNT = "000000000000"
@@ -163,6 +164,7 @@ class HalfTerraform:
     def __init__(self, folder: Path, account: Account, bucket: str) -> None:
         self.folder = folder
         self.breaks = True
+        self.lost: tuple[str, ...] = ()
         self.states: list[bytes] = []
         self._account = account
         self._bucket = bucket
@@ -173,8 +175,9 @@ class HalfTerraform:
     def select_workspace(self, name: str) -> None:
         self._state = self.folder / "terraform.tfstate.d" / name / "terraform.tfstate"
 
-    def plan(self, file: str) -> None:
+    def plan(self, file: str) -> Plan:
         self.states.append(self._state.read_bytes() if self._state.exists() else b"")
+        return Plan({}, self.lost)
 
     def apply(self, file: str) -> None:
         self._state.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +186,10 @@ class HalfTerraform:
             self._state.write_bytes(b"bucket")
         if self.breaks:
             raise DeployError("broke off")
-        self._account.client("ecr").create_repository(repositoryName="other")
+        ecr = self._account.client("ecr")
+        found = ecr.describe_repositories()["repositories"]
+        if "other" not in {one["repositoryName"] for one in found}:
+            ecr.create_repository(repositoryName="other")
         self._state.write_bytes(b"bucket, registry")
 
 
@@ -210,6 +216,16 @@ def test_half_a_bootstrap_is_finished_from_another_clone(account: Account, tmp_p
     assert kept == b"bucket, registry"
     assert first.ready()
     first.ensure()
+    assert terraform.states == [b"bucket"], "nothing has changed"
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments/third.tfvars").touch()
+    terraform.lost = ("aws_s3_bucket.state",)
+    with pytest.raises(DeployError, match=r"would destroy aws_s3_bucket\.state: apply it by hand"):
+        second.ensure()
+    terraform.lost = ()
+    second.ensure()
+    second.ensure()
+    assert terraform.states == [b"bucket", *[b"bucket, registry"] * 2], "the files have changed"
     account.client("ecr").delete_repository(repositoryName="other", force=True)
     account.client("s3").delete_object(Bucket="state", Key=STATE_KEY)
     third, _ = bootstrap("three")

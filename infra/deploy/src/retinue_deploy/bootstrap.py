@@ -1,5 +1,6 @@
 """Create the prerequisites of all environments: the state bucket and the registry."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -53,26 +54,77 @@ class Bootstrap:
         return self._has_bucket() and self._has_repository()
 
     def ensure(self) -> None:
-        """Create missing resources.
+        """Create missing resources, and apply changes of the Terraform files since the last time.
 
         Raises:
-            DeployError: Terraform fails, or another account owns the bucket's name.
+            DeployError: Terraform fails, its plan would destroy data, another account owns the
+                bucket's name, or another deployment did the same meanwhile.
         """
-        if self.ready():
+        version = self._version()
+        kept = self._kept()
+        if self.ready() and (kept is None or kept[1] == version):
             return
         self._terraform.init()
         self._terraform.select_workspace(self.bucket)
         state = self._state_file()
-        if not state.exists() and self._has_bucket():
+        if kept is not None or (not state.exists() and self._has_bucket()):
             self._fetch(state)
-        self._terraform.plan(_PLAN_FILE)
+        plan = self._terraform.plan(_PLAN_FILE)
+        if plan.lost:
+            raise DeployError(
+                f"the plan of {self._terraform.folder} would destroy {', '.join(plan.lost)}: apply "
+                "it by hand (infra/README.md) if that is right"
+            )
+        reached = "incomplete"
         try:
             self._terraform.apply(_PLAN_FILE)
+            reached = version
         finally:
             (self._terraform.folder / _PLAN_FILE).unlink(missing_ok=True)
             # An incomplete bootstrap has a state, too, and the next attempt needs it.
             if state.exists() and self._has_bucket():
-                self._s3.put_object(Bucket=self.bucket, Key=STATE_KEY, Body=state.read_bytes())
+                self._keep(state, kept[0] if kept else None, reached)
+
+    def _version(self) -> str:
+        """Return a digest of the Terraform files and of the environments' names."""
+        infra = self._terraform.folder.parent
+        names = sorted(file.name for file in infra.glob("environments/*.tfvars"))
+        digest = hashlib.sha256("".join(names).encode())
+        for folder in (self._terraform.folder, infra / "modules/key", infra / "modules/registry"):
+            for file in sorted([*folder.glob("*.tf"), *folder.glob("*.tfvars")]):
+                digest.update(file.read_bytes())
+        return digest.hexdigest()[:16]
+
+    def _kept(self) -> tuple[str, str | None] | None:
+        """Return ETag and version of the state in the bucket; ``None`` without one."""
+        if not self._has_bucket():
+            return None
+        try:
+            found = self._s3.head_object(Bucket=self.bucket, Key=STATE_KEY)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+                return None
+            raise
+        return str(found["ETag"]), found["Metadata"].get("version")
+
+    def _keep(self, state: Path, etag: str | None, version: str) -> None:
+        """Write the state to the bucket, unless another deployment has done so meanwhile."""
+        unchanged = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        try:
+            self._s3.put_object(
+                Bucket=self.bucket,
+                Key=STATE_KEY,
+                Body=state.read_bytes(),
+                Metadata={"version": version},
+                **unchanged,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "412"):
+                raise
+            raise DeployError(
+                f"another deployment applied {self._terraform.folder} at the same time. Its state "
+                "is in the bucket. Run the command again."
+            ) from error
 
     def _state_file(self) -> Path:
         """Return the path of the state here, in a workspace for each account and region."""
