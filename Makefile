@@ -9,13 +9,14 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 ENV ?= dev
+SBOM := dist/sbom.cdx.json
 DEPLOY = $(BIN)/retinue-deploy
 AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
 TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries commits docs serve-docs screenshots \
-	lock clean wheels test-wheels release publish deploy plan image smoke status logs retinue destroy base certificates test-image
+	lock clean wheels test-wheels release publish deploy plan drift image sign audit sbom smoke status logs retinue destroy base certificates test-image
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -105,6 +106,21 @@ deploy: .venv/for-development ## deploy to AWS: ENV=dev, REGION=…, IMAGE_TAG=a
 
 plan: .venv/for-development ## show what a deployment would change, and save it for review
 	@$(DEPLOY) plan $(AWS_OPTIONS) $(TAG_OPTION)
+
+drift: .venv/for-development ## fail if AWS differs from these files
+	@$(DEPLOY) drift $(AWS_OPTIONS) $(TAG_OPTION)
+
+sign: .venv/for-development sbom ## sign the pushed container image, with its list of packages; needs cosign
+	@$(DEPLOY) sign $(AWS_OPTIONS) $(TAG_OPTION) --sbom $(SBOM)
+
+audit: .venv/for-development ## look for known vulnerabilities in the locked packages
+	@mkdir -p dist
+	$(BIN)/uv export --frozen --all-extras --no-dev --no-emit-workspace --quiet --output-file dist/locked.txt
+	$(BIN)/uv tool run --from pip-audit==2.9.0 pip-audit --strict --require-hashes --disable-pip --requirement dist/locked.txt
+
+sbom: .venv/for-development ## list the locked packages as CycloneDX: dist/sbom.cdx.json
+	@mkdir -p dist
+	$(BIN)/uv export --frozen --all-extras --no-dev --format cyclonedx1.5 --quiet --output-file $(SBOM)
 
 image: .venv/for-development ## build the container image and push it
 	@$(DEPLOY) image $(AWS_OPTIONS)

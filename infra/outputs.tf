@@ -68,3 +68,8 @@ output "reader_role_arns" {
   description = "Roles that read images: the policies of buckets and keys in other accounts must allow them."
   value       = concat([for pool in module.pool : pool.task_role_arn], [for console in module.console : console.task_role_arn])
 }
+
+output "image_tag" {
+  description = "Tag of the deployed container image. Null with image_uri."
+  value       = var.image_tag
+}

@@ -1,6 +1,6 @@
 # Prerequisites of an environment: a bucket for Terraform's state, and the registry that
 # images are pushed to. Once for an account and region. Its own state is a file, unless you move it
-# into the bucket afterwards (README.md).
+# into the bucket afterwards (README.md). terraform.tfvars in this folder can set its variables.
 
 data "aws_caller_identity" "current" {}
 
@@ -20,8 +20,9 @@ module "registry" {
   name    = var.repository_name
   key_arn = module.key.arn
 
-  pull_account_ids = var.pull_account_ids
-  environments     = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
+  pull_account_ids   = var.pull_account_ids
+  findings_topic_arn = var.findings_topic_arn
+  environments       = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
 }
 
 resource "aws_s3_bucket" "state" {

@@ -40,3 +40,14 @@ variable "pull_account_ids" {
     error_message = "pull_account_ids must be AWS accounts, of 12 digits each."
   }
 }
+
+variable "findings_topic_arn" {
+  description = "ARN of an SNS topic for high and critical findings of Amazon Inspector, which then scans all images of the account. Its policy must let EventBridge publish. Null scans Debian's packages alone, at each push."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.findings_topic_arn == null || can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:", var.findings_topic_arn))
+    error_message = "findings_topic_arn must be null or the ARN of an SNS topic."
+  }
+}

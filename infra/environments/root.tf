@@ -33,6 +33,20 @@ variable "tags" {
   }
 }
 
+variable "signed_by" {
+  description = "Workflow whose Sigstore signature container images must have, or `make deploy` refuses them: identity, https://github.com/OWNER/NAME/.github/workflows/deploy.yml@refs/heads/main, and issuer. Null deploys images without one."
+  type = object({
+    identity = string
+    issuer   = optional(string, "https://token.actions.githubusercontent.com")
+  })
+  default = null
+
+  validation {
+    condition     = var.signed_by == null ? true : startswith(var.signed_by.identity, "https://") && startswith(var.signed_by.issuer, "https://")
+    error_message = "signed_by.identity and signed_by.issuer must be https:// addresses."
+  }
+}
+
 terraform {
   # `terraform init -backend-config=…` adds the bucket, the region and the key (one for each
   # environment). The bucket encrypts with bootstrap's key; `encrypt = true` would replace that key

@@ -151,3 +151,12 @@ def test_a_protected_environment_gets_the_reviewed_changes_and_no_others() -> No
     with pytest.raises(DeployError, match="since the plan was reviewed:\n    a\nNone of these"):
         deploy(later.world(), Silent(), lambda: "new", None, review=review)
     assert "apply migrations" not in later.calls
+
+
+def test_a_container_image_that_another_signed_is_not_deployed() -> None:
+    cloud = Cloud(signed=frozenset({"old"}))
+    run(cloud, "old")
+    with pytest.raises(DeployError, match="new has no signature"):
+        run(cloud)
+    assert cloud.service == "old"
+    assert cloud.calls[-1] == "variants", "nothing else happens"

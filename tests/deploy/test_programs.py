@@ -9,13 +9,16 @@ import subprocess
 import threading
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from retinue_deploy.base import pin_base
 from retinue_deploy.builder import Builder, find_builder
 from retinue_deploy.errors import DeployError, ProgramError
 from retinue_deploy.journal import Journal
+from retinue_deploy.ports import Signer
 from retinue_deploy.programs import Programs
+from retinue_deploy.signature import Cosign
 from retinue_deploy.source import CONTEXT, image_tag, revision
 
 ROOT = Path(__file__).parents[2]
@@ -187,3 +190,31 @@ def test_a_long_program_shows_how_far_it_is(
     assert Programs(journal).run([place / "slow"], folder=tmp_path) == "still at it\n\n"
     assert shown.getvalue() == "  … still at it\n"
     assert journal.path.read_text("utf-8").count("still at it") == 1
+
+
+def test_cosign_verifies_the_digest_of_each_variant_and_hides_the_password(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OneRegistry:
+        def credentials(self) -> tuple[str, str, str]:
+            return "host", "AWS", SECRET
+
+        def reference(self, tag: str, variant: str) -> str:
+            return f"host/retinue@sha256:{tag}-{variant}"
+
+    seen = tmp_path / "seen"
+    body = f'echo "$@" >> {seen}; case "$*" in *bad*) echo no matching signatures; exit 1;; esac'
+    place = script(tmp_path / "bin", "cosign", body)
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    registry: Any = OneRegistry()
+    cosign = Cosign(Programs(journal), registry, ROOT)
+    signer = Signer("https://workflow", "https://issuer")
+    cosign.sign("1", ["cpu"], tmp_path / "sbom.json")
+    cosign.verify("1", ["cpu", "cuda"], signer)
+    said = seen.read_text("utf-8")
+    assert SECRET not in said
+    identity = "--certificate-identity https://workflow --certificate-oidc-issuer https://issuer"
+    assert f"verify {identity} host/retinue@sha256:1-cuda\n" in said
+    assert "sign --yes host/retinue@sha256:1-cpu\n" in said
+    with pytest.raises(DeployError, match=r"no signature by https://workflow(.|\n)*no matching"):
+        cosign.verify("bad", ["cpu"], signer)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from retinue_deploy.deployment import World
 from retinue_deploy.errors import DeployError, TaskFailedError
-from retinue_deploy.ports import Plan
+from retinue_deploy.ports import Plan, Signer
 
 REVISIONS = {"old": 1, "new": 2}
 """The schema that the image of each tag was written for."""
@@ -35,6 +36,7 @@ class Cloud:
     vcpus: float = 4.0
     cuda: bool = False
     protected: bool = False
+    signed: frozenset[str] | None = None
     change: str = "reviewed"
 
     based: bool = False
@@ -61,7 +63,7 @@ class Cloud:
 
     def world(self) -> World:
         """Return the interfaces for ``deploy``."""
-        return World(self, self, self, _Tasks(self), _Services(self), _Smoke(self))
+        return World(self, self, self, _Tasks(self), _Services(self), _Smoke(self), self)
 
     # Foundation
     def ensure(self) -> None:
@@ -103,6 +105,17 @@ class Cloud:
     def check(self) -> None:
         with self.call("check"):
             assert self.based
+
+    def signer(self) -> Signer | None:
+        return Signer("https://workflow", "https://issuer") if self.signed is not None else None
+
+    def sign(self, tag: str, variants: Sequence[str], sbom: Path) -> None:
+        self.signed = (self.signed or frozenset()) | {tag}
+
+    def verify(self, tag: str, variants: Sequence[str], signer: Signer) -> None:
+        assert signer.identity == "https://workflow"
+        if self.signed is None or not {tag} <= self.signed:
+            raise DeployError(f"{tag} has no signature")
 
     def is_protected(self) -> bool:
         return self.protected

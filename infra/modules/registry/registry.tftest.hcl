@@ -6,6 +6,19 @@ variables {
   key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 
+run "findings" {
+  command = plan
+
+  variables {
+    findings_topic_arn = "arn:aws:sns:eu-west-1:123456789012:on-call"
+  }
+
+  assert {
+    condition     = aws_ecr_registry_scanning_configuration.this[0].scan_type == "ENHANCED" && aws_cloudwatch_event_target.findings[0].arn == var.findings_topic_arn
+    error_message = "Inspector's findings must reach people"
+  }
+}
+
 run "registry" {
   command = apply
 

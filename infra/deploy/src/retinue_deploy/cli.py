@@ -25,6 +25,7 @@ from retinue_deploy.programs import Programs
 from retinue_deploy.registry import Registry
 from retinue_deploy.review import Review
 from retinue_deploy.services import EcsServices
+from retinue_deploy.signature import Cosign
 from retinue_deploy.smoke import ImageSmoke
 from retinue_deploy.tasks import EcsTasks
 from retinue_deploy.terraform import Terraform
@@ -124,14 +125,15 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
         programs, findings.builder, root, root / ".retinue/deploy/secrets"
     )
     tasks = EcsTasks(account.client("ecs"), account.client("logs"), journal.say)
+    registry = Registry(
+        account.client("ecr"),
+        REPOSITORY,
+        builder or None,
+        source.revision(root) if builder else "",
+    )
     world = World(
         _Foundation(bootstrap, environment),
-        Registry(
-            account.client("ecr"),
-            REPOSITORY,
-            builder or None,
-            source.revision(root) if builder else "",
-        ),
+        registry,
         environment,
         tasks,
         EcsServices(account.client("ecs"), journal.say),
@@ -144,6 +146,7 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
             key=environment.smoke_key,
             say=journal.say,
         ),
+        Cosign(programs, registry, root),
     )
     return DeploySession(account, findings, journal, environment, bootstrap, world, root, name)
 
@@ -261,6 +264,48 @@ def image_command(name: str, region: str | None) -> None:
         provide_image(session.world, session.journal, make_tag, None)
 
     _logged(session, image)
+
+
+@retinue_deploy.command("sign")
+@_common
+@click.option("--image-tag", help="A container image in the registry. [default: this checkout's]")
+@click.option("--sbom", type=click.Path(path_type=Path), required=True, help="A CycloneDX file.")
+def sign_command(name: str, region: str | None, image_tag: str | None, sbom: Path) -> None:
+    """Sign the container image in the registry with cosign, and attest its packages."""
+    session = open_session("sign", name, region, builds=False)
+
+    def sign() -> None:
+        session.connect()
+        tag = image_tag or source.image_tag(session.root)
+        with session.journal.step(f"sign {tag}"):
+            signatures = session.world.signatures
+            signatures.sign(tag, session.environment.variants(), session.root / sbom)
+
+    _logged(session, sign)
+
+
+@retinue_deploy.command("drift")
+@_common
+@click.option("--image-tag", help="A container image. [default: the deployed one]")
+def drift_command(name: str, region: str | None, image_tag: str | None) -> None:
+    """Fail if AWS differs from the files of this checkout."""
+    session = open_session("drift", name, region, builds=False)
+
+    def drift() -> None:
+        session.connect()
+        tag = image_tag or session.world.stack.outputs()["image_tag"]
+        with session.journal.step("plan"):
+            plan = session.world.stack.plan(tag)
+        if plan.changes:
+            click.echo(session.environment.show())
+            listed = "\n".join(f"    {address}" for address in sorted(plan.resources))
+            raise DeployError(
+                f"{name} differs from these files:\n{listed}\nDeploy them, or take over in them "
+                "what was changed in AWS."
+            )
+        session.journal.say(f"{name} is as in these files")
+
+    _logged(session, drift)
 
 
 @retinue_deploy.command("smoke")

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from retinue_deploy.errors import DeployError, TaskFailedError
-from retinue_deploy.ports import Foundation, Images, Plan, Services, Smoke, Stack, Tasks
+from retinue_deploy.ports import (
+    Foundation,
+    Images,
+    Plan,
+    Services,
+    Signatures,
+    Smoke,
+    Stack,
+    Tasks,
+)
 from retinue_deploy.review import Review
 
 
@@ -30,6 +39,7 @@ class World:
     tasks: Tasks
     services: Services
     smoke: Smoke
+    signatures: Signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,9 @@ def deploy(
         _refuse_small_quota(world.stack.wanted_vcpus(), quota_vcpus)
         _refuse_unreviewed(world.stack, review)
     tag = provide_image(world, told, make_tag, wanted)
+    if (signer := world.stack.signer()) is not None:
+        with told.step("signature of the container image"):
+            world.signatures.verify(tag, world.stack.variants(), signer)
 
     with told.step("plan"):
         first = world.stack.plan(tag)

@@ -10,7 +10,7 @@ from typing import Any, Self
 from retinue_deploy.bucket_events import event_problems
 from retinue_deploy.errors import DeployError
 from retinue_deploy.pool_options import DETECTORS_OF_POOLS, option_problems
-from retinue_deploy.ports import Plan
+from retinue_deploy.ports import Plan, Signer
 from retinue_deploy.programs import Programs
 from retinue_deploy.terraform import Terraform
 
@@ -108,6 +108,12 @@ class Environment:
     def is_protected(self) -> bool:
         """Return whether the tfvars file protects the environment."""
         return self._terraform.evaluate("var.protect", _ANY_TAG) == "true"
+
+    def signer(self) -> Signer | None:
+        """Return the signer that container images need, if any."""
+        text = self._terraform.evaluate("jsonencode(var.signed_by)", _ANY_TAG)
+        found = json.loads(json.loads(text))
+        return None if found is None else Signer(**found)
 
     def variants(self) -> list[str]:
         """Return the variants of the container image that the pools need: cpu, arm64, cuda."""

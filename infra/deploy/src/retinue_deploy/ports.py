@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -51,6 +52,29 @@ class Images(Protocol):
         """Keep a tag's variants from expiring, because an environment runs them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Identifies signatures that count.
+
+    Attributes:
+        identity: The workflow: ``https://github.com/OWNER/NAME/.github/workflows/…@refs/heads/…``.
+        issuer: The OpenID provider that vouches for it.
+    """
+
+    identity: str
+    issuer: str
+
+
+class Signatures(Protocol):
+    """Signatures of container images."""
+
+    def sign(self, tag: str, variants: Sequence[str], sbom: Path) -> None:
+        """Sign each variant of a tag, and attest its list of packages."""
+
+    def verify(self, tag: str, variants: Sequence[str], signer: Signer) -> None:
+        """Raise for a variant without a signature by the signer."""
+
+
 class Stack(Protocol):
     """An environment in Terraform."""
 
@@ -63,6 +87,9 @@ class Stack(Protocol):
 
     def is_protected(self) -> bool:
         """Return whether changes need a reviewed plan."""
+
+    def signer(self) -> Signer | None:
+        """Return the signer that container images need, if any."""
 
     def variants(self) -> Sequence[str]:
         """Return the variants of the container image that the pools need: cpu, arm64, cuda."""

@@ -63,12 +63,7 @@ class Registry:
     def push(self, tag: str, variant: str) -> None:
         """Push a built variant."""
         builder = self._with_builder()
-        [authorization] = self._ecr.get_authorization_token()["authorizationData"]
-        user, _, password = (
-            base64.b64decode(authorization["authorizationToken"]).decode().partition(":")
-        )
-        host = self._url().partition("/")[0]
-        builder.login(host, user, password)
+        builder.login(*self.credentials())
         builder.push(self._name(tag, variant))
 
     def keep(self, tag: str, environment: str, variants: Sequence[str]) -> None:
@@ -92,6 +87,28 @@ class Registry:
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
                     raise
+
+    def reference(self, tag: str, variant: str) -> str:
+        """Return a variant's name with its digest.
+
+        Raises:
+            DeployError: The registry doesn't have it.
+        """
+        name = tag + SUFFIX[variant]
+        try:
+            [found] = self._ecr.describe_images(
+                repositoryName=self._repository, imageIds=[{"imageTag": name}]
+            )["imageDetails"]
+        except (ClientError, ValueError) as error:
+            raise DeployError(f"the registry has no container image {name}") from error
+        return f"{self._url()}@{found['imageDigest']}"
+
+    def credentials(self) -> tuple[str, str, str]:
+        """Return host, user and password of the registry. They are valid for 12 hours."""
+        [authorization] = self._ecr.get_authorization_token()["authorizationData"]
+        token = base64.b64decode(authorization["authorizationToken"]).decode()
+        user, _, password = token.partition(":")
+        return self._url().partition("/")[0], user, password
 
     def _with_builder(self) -> Builder:
         if self._builder is None:
