@@ -5,6 +5,8 @@
 data "aws_caller_identity" "current" {}
 
 locals {
+  environments = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
+
   state_bucket = coalesce(var.state_bucket, "retinue-state-${data.aws_caller_identity.current.account_id}-${var.region}")
 }
 
@@ -22,7 +24,17 @@ module "registry" {
 
   pull_account_ids   = var.pull_account_ids
   findings_topic_arn = var.findings_topic_arn
-  environments       = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
+  environments       = local.environments
+}
+
+module "github" {
+  source = "../modules/github"
+  count  = var.github == null ? 0 : 1
+
+  repository   = var.github.repository
+  provider_arn = var.github.provider_arn
+  boundary_arn = var.github.boundary_arn
+  environments = local.environments
 }
 
 resource "aws_s3_bucket" "state" {

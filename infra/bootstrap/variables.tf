@@ -51,3 +51,18 @@ variable "findings_topic_arn" {
     error_message = "findings_topic_arn must be null or the ARN of an SNS topic."
   }
 }
+
+variable "github" {
+  description = "GitHub repository whose workflows deploy: repository, OWNER/NAME; provider_arn of the account's OpenID provider for GitHub, if it exists; boundary_arn of a permissions boundary. Null creates no roles."
+  type = object({
+    repository   = string
+    provider_arn = optional(string)
+    boundary_arn = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.github == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", try(var.github.repository, "")))
+    error_message = "github.repository must be OWNER/NAME."
+  }
+}

@@ -21,6 +21,7 @@ from retinue_rekognition_emulator.images import s3_source
 from retinue_rekognition_emulator.video.notifications import sns_publisher
 from retinue_rekognition_emulator.video.objects import s3_videos
 from sqlalchemy import make_url
+from stack.calls import Calls
 from stack.deployment import REGION, Deployment
 from stack.ecs import LocalServices, LocalTasks, smoke_test
 from stack.emulator import ACCOUNT, Emulators
@@ -60,6 +61,7 @@ class Cloud:
         gate: RDS's front door.
         added: Variables that a task is given besides those of its definition.
         folder: For logs.
+        calls: The calls of Terraform.
         outputs: Where everything is, once it is deployed.
         services: The running workers, once it is deployed.
     """
@@ -71,6 +73,7 @@ class Cloud:
     gate: Gate
     added: dict[str, str]
     folder: Path
+    calls: Calls
     outputs: Mapping[str, Any] = field(default_factory=dict)
     services: LocalServices | None = None
 
@@ -85,6 +88,7 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with ExitStack() as running:
         running.enter_context(Emulators(stack, folder))
         session = Session(ACCOUNT, SECRET_KEY, region_name=REGION)
+        calls = Calls(folder)
         quick = Config(retries={"total_max_attempts": 8, "mode": "standard"})
 
         def client(service: str, address: str | None = None) -> Any:
@@ -121,6 +125,7 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 # With fewer, a connection that an emulator drops ends the apply.
                 "AWS_MAX_ATTEMPTS": "8",
                 "TF_DATA_DIR": ".terraform/dev",  # as the deploy program does
+                **calls.variables,
                 # The state's bucket has no name of its own in DNS here.
                 "TF_CLI_ARGS_init": "-backend-config=use_path_style=true",
             },
@@ -129,7 +134,7 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         filters_keys = emulator_of("sns", stack) is not Emulator.MINISTACK
         deployment = Deployment(terraform, ACCOUNT, client, folder, filters_keys=filters_keys)
         added = addresses | agent.variables
-        yield Cloud(stack, client, deployment, agent, gate, added, folder)
+        yield Cloud(stack, client, deployment, agent, gate, added, folder, calls)
 
 
 def _layers(stack: Stack, client: Callable[..., Any]) -> Iterator[LayerServer]:

@@ -19,6 +19,7 @@ from retinue_deploy.journal import Journal
 from retinue_deploy.ports import Services, Smoke, Tasks
 from retinue_deploy.programs import Programs
 from retinue_deploy.registry import Registry
+from retinue_deploy.signature import Cosign
 
 DEPLOYING = Path(__file__).parents[2] / "docs/deploy.md"
 ENVIRONMENT = "environments/dev.tfvars"
@@ -60,7 +61,7 @@ class Deployment:
         self._client = client
         self._journal = Journal(folder / "deploy", "deploy-dev", sys.stdout)
         _add_pool_for_videos(terraform.infra / ENVIRONMENT, filters_keys=filters_keys)
-        programs = Programs(self._journal, terraform.environment)
+        self._programs = programs = Programs(self._journal, terraform.environment)
         self.state_bucket = state_bucket_name(account, REGION)
         self.environment = Environment.open(programs, terraform.infra / ENVIRONMENT, REGION)
         self._bootstrap = Bootstrap(
@@ -81,7 +82,8 @@ class Deployment:
             smoke: Follows one image.
         """
         registry = Registry(self._client("ecr"), REPOSITORY, None, "")
-        world = World(self, registry, self.environment, tasks, services, smoke)
+        cosign = Cosign(self._programs, registry, self._terraform.infra)
+        world = World(self, registry, self.environment, tasks, services, smoke, cosign)
         return deploy(world, self._journal, lambda: TAG, TAG)
 
     def ensure(self) -> None:
@@ -91,6 +93,10 @@ class Deployment:
         self._client("ecr").put_image(
             repositoryName=REPOSITORY, imageTag=TAG, imageManifest=json.dumps(manifest)
         )
+        self.connect()
+
+    def connect(self) -> None:
+        """Use the environment's state."""
         self.environment.connect(self.state_bucket)
 
     def destroy(self) -> None:

@@ -3,11 +3,14 @@
 The tests follow one another, in this order.
 """
 
+import json
 import signal
+from fnmatch import fnmatchcase
 from typing import Any
 
 from fakes.mp4 import video
 from fakes.waiting import eventually
+from infra.deployer import CALLS, POLICIES, action
 from retinue_cli.local.photographs import package_photographs
 from stack.conftest import Cloud
 from stack.differences import not_seen, unexplained
@@ -132,3 +135,16 @@ def remains(cloud: Cloud) -> dict[str, list[str]]:
         ],
     }
     return {kind: names for kind, names in found.items() if names}
+
+
+def test_the_deployer_may_make_each_call(deployed: Cloud) -> None:
+    calls = deployed.calls.by_service()
+    made = {action(service, one) for service, names in calls.items() for one in names}
+    allowed = [
+        name
+        for file in ("plan", "deploy")
+        for statement in json.loads((POLICIES / f"{file}.json").read_text("utf-8"))["Statement"]
+        for name in statement["Action"]
+    ]
+    missing = {one for one in made if not any(fnmatchcase(one, name) for name in allowed)}
+    assert missing == set(), f"add them to {CALLS}"

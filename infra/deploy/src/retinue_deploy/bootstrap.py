@@ -13,6 +13,7 @@ STATE_KEY = "retinue/bootstrap.tfstate"
 """Key of bootstrap's own state, in the bucket that it creates, so that other clones can use it."""
 
 _PLAN_FILE = "bootstrap.tfplan"
+_SOURCES = ("*.tf", "*.tfvars", "*.json")
 
 
 def state_bucket_name(account_id: str, region: str) -> str:
@@ -90,8 +91,9 @@ class Bootstrap:
         infra = self._terraform.folder.parent
         names = sorted(file.name for file in infra.glob("environments/*.tfvars"))
         digest = hashlib.sha256("".join(names).encode())
-        for folder in (self._terraform.folder, infra / "modules/key", infra / "modules/registry"):
-            for file in sorted([*folder.glob("*.tf"), *folder.glob("*.tfvars")]):
+        modules = [infra / "modules" / name for name in ("github", "key", "registry")]
+        for folder in [self._terraform.folder, self._terraform.folder / "policies", *modules]:
+            for file in sorted(one for kind in _SOURCES for one in folder.glob(kind)):
                 digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
 
