@@ -64,6 +64,7 @@ class Cloud:
         calls: The calls of Terraform.
         outputs: Where everything is, once it is deployed.
         services: The running workers, once it is deployed.
+        tasks: Runs other tasks, once it is deployed.
     """
 
     stack: Stack
@@ -76,6 +77,7 @@ class Cloud:
     calls: Calls
     outputs: Mapping[str, Any] = field(default_factory=dict)
     services: LocalServices | None = None
+    tasks: LocalTasks | None = None
 
 
 @pytest.fixture(scope="session")
@@ -226,4 +228,4 @@ def deployed(cloud: Cloud) -> Iterator[Cloud]:
     smoke = smoke_test(cloud.client, tasks, services.log)
     with closing(services):
         done = cloud.deployment.deploy(tasks, services, smoke)
-        yield replace(cloud, outputs=done.outputs, services=services)
+        yield replace(cloud, outputs=done.outputs, services=services, tasks=tasks)

@@ -12,6 +12,7 @@ from fakes.mp4 import video
 from fakes.waiting import eventually
 from infra.deployer import CALLS, POLICIES, action
 from retinue_cli.local.photographs import package_photographs
+from retinue_deploy.operate import run_command
 from stack.conftest import Cloud
 from stack.differences import not_seen, unexplained
 from stack.ecs import SMOKE_PREFIX
@@ -85,6 +86,22 @@ def test_a_video_becomes_rows(deployed: Cloud, history: Any) -> None:
     assert history("SELECT duration_ms, codec FROM videos") == [(10_000, "h264")]
     assert history("SELECT 1 FROM detections WHERE start_ms < end_ms LIMIT 1")
     assert history("SELECT * FROM jobs") == []
+
+
+def test_an_operator_asks_and_erases_in_the_network(deployed: Cloud, history: Any) -> None:
+    def ask(*arguments: str, as_owner: bool = False) -> str:
+        assert deployed.tasks is not None
+        ecs, outputs = deployed.client("ecs"), deployed.outputs
+        return run_command(
+            deployed.tasks, ecs, outputs, arguments, pool="labels", as_owner=as_owner
+        )
+
+    assert ask("failures", "--since", "1d").strip()
+    erased = f"SELECT count(*) FROM images WHERE key = '{ODD_KEYS[1]}'"
+    assert history(erased) == [(1,)]
+    uri = f"s3://{deployed.outputs['bucket_name']}/{ODD_KEYS[1]}"
+    ask("forget", "--image", uri, "--yes", as_owner=True)
+    assert history(erased) == [(0,)]
 
 
 def test_a_second_plan_shows_no_change(deployed: Cloud) -> None:
