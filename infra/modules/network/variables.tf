@@ -86,6 +86,11 @@ variable "models" {
   description = "Models of the detectors. Those in S3, such as s3://my-models/birds/3/model.onnx, can be read from inside the VPC."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for model in var.models : model != ""])
+    error_message = "models must hold paths or addresses of models, none of them empty."
+  }
 }
 
 variable "key_arn" {
