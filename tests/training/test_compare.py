@@ -15,6 +15,7 @@ from retinue_cli.app import retinue
 from retinue_cli.data.evaluation.bootstrap import estimates
 from retinue_cli.data.evaluation.sample import CocoAnnotation, Sample
 from retinue_cli.data.evaluation.score import evaluate, outcomes
+from retinue_rekognition_emulator import Endpoint
 
 LABELS = ["a", "b", "c"]
 
@@ -131,6 +132,44 @@ def test_a_version_and_a_detector_are_compared(
     page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("<img") in {2, 4}  # the cat, and perhaps the cup
     assert "cat.jpg" in page
+
+
+def test_own_models_and_amazons_are_in_one_table(
+    run: Callable[..., click.testing.Result],
+    cli: Callable[..., click.testing.Result],
+    endpoint: Endpoint,
+) -> None:
+    versions = endpoint.operations.versions
+    versions.start_seconds = 0
+    version = versions.add("pets", "v1")
+    version.labels = ("cat", "cup")
+    arn = version.arn
+    names = "onnx-labels", arn, "rekognition-labels"
+    options = "--map", "cat=Person", "--page", "page.html"  # Amazon's emulator invents its labels
+
+    refused = run(*names, *options)
+    assert refused.exit_code == 1
+    assert "pets/v1 (Custom Labels): no image could be processed, such as cat.jpg: " in (
+        refused.output
+    )
+    versions.start(arn, 1)
+    shown = run(*names, *options)
+    assert shown.exit_code == 0, shown.output
+    assert "The price of Custom Labels is that of hosting at this speed." in shown.output
+    told = json.loads(run(*names, *options, "--json").stdout)
+    own, custom, amazon = told["models"]
+    assert [one["failed"] for one in told["models"]] == [0, 0, 0]
+    assert [one["name"] for one in (own, custom)] == ["onnx-labels", "pets/v1 (Custom Labels)"]
+    assert own["labels"][-1]["f1"]["value"] == 1
+    assert amazon["labels"][0]["f1"]["value"] == pytest.approx(2 / 3), "Person in both pictures"
+    assert float(own["usd_per_1000"]) == 0
+    assert float(amazon["usd_per_1000"]) == pytest.approx(1)
+    minutes = 1000 / custom["images_per_second"] / 60
+    assert float(custom["usd_per_1000"]) == pytest.approx(4 / 60 * minutes, rel=0.01)
+    assert endpoint.calls["DetectCustomLabels"] == endpoint.calls["DetectLabels"] == 4
+    page = Path("page.html").read_text("utf-8")
+    assert page.count("<img") % 3 == 0
+    assert "pets/v1 (Custom Labels)" in page
 
 
 def test_without_boxes_labels_of_whole_images_are_compared(

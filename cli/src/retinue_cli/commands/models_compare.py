@@ -199,7 +199,8 @@ def _notes(
         bare = [one.contestant.name for one in measured if not has_boxes(one)]
         notes.append(f"No boxes are compared, because {', '.join(bare)} reports none.")
     notes += [
-        f"{one.contestant.name} failed on {count(one.failed, 'image')}."
+        f"{one.contestant.name} failed on {count(len(one.failed), 'image')}, such as "
+        f"{one.failed[0]}"
         for one in measured
         if one.failed
     ]
@@ -218,7 +219,7 @@ def _as_json(
                 "detector": one.contestant.detector,
                 "usd_per_1000": one.usd_per_1000,
                 "images_per_second": round(one.images_per_second, 2),
-                "failed": one.failed,
+                "failed": len(one.failed),
                 "labels": [asdict(label) for label in score.labels],
             }
             for one, score in zip(measured, scores, strict=True)

@@ -15,6 +15,7 @@ from retinue_sdk import (
     DetectorSession,
     Findings,
     Image,
+    Input,
 )
 from retinue_sdk.accuracy import LEAST_CONFIDENCE
 from retinue_sdk.plugins.manager import Plugins
@@ -34,7 +35,7 @@ class Contestant:
     """A model to compare.
 
     Attributes:
-        name: The name that the user wrote.
+        name: Its name in tables.
         detector: The detector that runs it.
         options: Its options.
         thresholds: The minimum confidence that counts for F1, by label; 0 for others.
@@ -55,14 +56,14 @@ class Measured:
         samples: True items and findings of each image.
         images_per_second: Images a second, one after the other.
         usd_per_1000: Price of 1,000 images in US dollars.
-        failed: Number of images without an answer.
+        failed: The reason for each image without an answer.
     """
 
     contestant: Contestant
     samples: list[Sample]
     images_per_second: float
     usd_per_1000: Decimal
-    failed: int
+    failed: list[str]
 
 
 def contestant(name: str, models: Path) -> Contestant:
@@ -75,7 +76,9 @@ def contestant(name: str, models: Path) -> Contestant:
         ConfigurationError: The version doesn't exist.
     """
     if name.startswith("arn:"):
-        return Contestant(name, CUSTOM_LABELS, {"project_version_arn": name})
+        parts = name.split("/")
+        short = f"{parts[1]}/{parts[3]} (Custom Labels)" if len(parts) == 5 else name
+        return Contestant(short, CUSTOM_LABELS, {"project_version_arn": name})
     folder, _, number = name.partition("/")
     if not (models / folder).is_dir():
         if number:
@@ -108,10 +111,10 @@ def measure(
 
     Raises:
         ConfigurationError: The detector isn't installed, or its options are invalid.
-        RetinueError: It can't run, or a service doesn't answer.
+        RetinueError: It can't run, or no image could be processed.
     """
-    [detector] = plugins.make({one.detector: one.options})
-    samples, seconds, units, failed = [], 0.0, Decimal(0), 0
+    detector = _made(one, plugins)
+    samples, seconds, units, failed = [], 0.0, Decimal(0), list[str]()
     with DetectorSession(detector) as session:
         for image in images:
             shown = Image.from_bytes(read(image), key=Path(image.key).name)
@@ -120,12 +123,23 @@ def measure(
             seconds += time.perf_counter() - start
             if isinstance(result, Findings):
                 units += result.billed_units
-            failed += not isinstance(result, Findings)
+            else:
+                failed.append(f"{shown.reference.key}: {result}")
             detections = result.detections if isinstance(result, Findings) else ()
             samples.append(_sample(image, detections, names, shown.measure()))
             advance(1)
+    if len(failed) == len(images):
+        raise ConfigurationError(f"no image could be processed, such as {failed[0]}")
     rate = len(images) / seconds
     return Measured(one, samples, rate, _usd(detector, units, len(images), rate), failed)
+
+
+def _made(one: Contestant, plugins: Plugins) -> AnyDetector:
+    """Return the detector of a model. Images are files, so services get their bytes."""
+    [detector] = plugins.make({one.detector: one.options})
+    if detector.capabilities.input is Input.REFERENCE:
+        [detector] = plugins.make({one.detector: {**one.options, "send": "bytes"}})
+    return detector
 
 
 @dataclass(frozen=True, slots=True)
