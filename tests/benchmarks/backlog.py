@@ -95,7 +95,8 @@ class Drained:
         seconds: How long that part took.
         cpu_seconds: Processor time of the contender alone, of that part.
         postgres_cpu_seconds: That of all of Postgres' processes.
-        services_cpu_seconds: That of the busier one of the two services.
+        queue_cpu_seconds: That of the queue service.
+        labels_cpu_seconds: That of the label service.
         sqs_calls: Calls of SQS by image, from the first receive to the last delete.
         detector_calls: Calls of the detector by image, likewise.
         resident_bytes: Memory of the contender at the end.
@@ -106,7 +107,8 @@ class Drained:
     seconds: float
     cpu_seconds: float
     postgres_cpu_seconds: float
-    services_cpu_seconds: float
+    queue_cpu_seconds: float
+    labels_cpu_seconds: float
     sqs_calls: float
     detector_calls: float
     resident_bytes: int
@@ -130,7 +132,13 @@ class Drained:
     @property
     def services_busy(self) -> float:
         """Part of a core that the busier service takes; near 1 it would be what is measured."""
-        return self.services_cpu_seconds / self.seconds
+        return max(self.queue_cpu_seconds, self.labels_cpu_seconds) / self.seconds
+
+    @property
+    def cores(self) -> float:
+        """Return how many cores the contender, Postgres and the services take together."""
+        services = self.queue_cpu_seconds + self.labels_cpu_seconds
+        return (self.cpu_seconds + self.postgres_cpu_seconds + services) / self.seconds
 
 
 @contextmanager
@@ -230,7 +238,8 @@ def _watch(
         seconds=seconds,
         cpu_seconds=cpu,
         postgres_cpu_seconds=postgres,
-        services_cpu_seconds=max(sqs, labels),
+        queue_cpu_seconds=sqs,
+        labels_cpu_seconds=labels,
         sqs_calls=calls / images,
         detector_calls=ask(f"{place.labels}/calls")["calls"] / images,
         resident_bytes=resident_bytes,

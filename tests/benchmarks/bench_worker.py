@@ -117,6 +117,7 @@ def backlogs(take: Take, scale: float, server_url: str) -> None:
         take(who.name, "sqs_calls", one.sqs_calls)
         take(who.name, "detector_calls", one.detector_calls)
         take(who.name, "services_busy", one.services_busy)
+        take(who.name, "cores", one.cores)
 
 
 def slow_calls(take: Take, scale: float, server_url: str) -> None:
@@ -186,6 +187,7 @@ def figures(samples: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Figure
         Figure("Postgres CPU ms an image", tuple(ours("postgres_cpu_ms"))),
         at_least("of 256 calls in flight, 200 ms each", ours("in_flight"), 0.95, 0.98),
         at_least("images/s of two workers, ÷ one", ratio(two_workers, speed), 1.5),
+        Figure("the same, if both cores were busy", tuple(CORES / used for used in ours("cores"))),
         at_most("upload to row, p99 beyond the service, ms", ours("late_ms"), 15, 7),
         at_most("start to first receive, s", ours("start_seconds"), 0.8, 0.5),
         at_most("resident memory, MB", ours("resident_mb"), 90, 60),
