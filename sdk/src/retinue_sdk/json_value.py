@@ -38,6 +38,21 @@ def encode_json(value: object) -> str:
     return text
 
 
+def encode_each(values: Sequence[object]) -> list[str]:
+    """Return the JSON of each value. Rules and errors are those of ``encode_json``.
+
+    Usual values are checked together, in half of the time.
+    """
+    try:
+        texts = [orjson.dumps(value, None, _PLAIN).decode() for value in values]
+    except TypeError:
+        return [encode_json(value) for value in values]
+    together = "".join(texts)
+    if "null" in together or "\\u0000" in together:
+        return [encode_json(value) for value in values]
+    return texts
+
+
 def _plain(value: object) -> object:
     """Convert what ``json`` can't encode: mappings other than ``dict``, UUIDs and enums."""
     if isinstance(value, Mapping):

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from retinue_sdk.json_value import encode_json
+from retinue_sdk.json_value import encode_each, encode_json
 
 
 class Colour(Enum):
@@ -118,6 +118,20 @@ def nested(depth: int) -> list[Any]:
 @example("\u2028 \x1f \x7f \U0001f600 é")
 def test_it_is_what_pythons_own_encoder_makes_of_it(value: Any) -> None:
     assert repr(kept(value)) == repr(plainly(value))
+
+
+@given(st.lists(values, max_size=3))
+@example([{"a": 1}, {"a": math.nan}])
+@example(["a", "\0"])
+def test_several_are_encoded_as_each_alone(several: list[Any]) -> None:
+    def told(encode: Callable[[], list[str]]) -> object:
+        try:
+            return encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            return type(error), str(error)
+
+    each = told(lambda: [encode_json(value) for value in several])
+    assert told(lambda: encode_each(several)) == each
 
 
 @pytest.mark.parametrize("value", [datetime.now(UTC), datetime.now(UTC).date(), Decimal(1), 1j])

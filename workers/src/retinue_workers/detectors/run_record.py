@@ -1,5 +1,6 @@
 """Turn a detector's answer into the run to record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from retinue_sdk import (
     JobDetector,
 )
 from retinue_sdk.errors import format_error
-from retinue_sdk.json_value import encode_json
+from retinue_sdk.json_value import encode_each
 
 from retinue_workers.detectors.bill import billed_units, is_plausible
 from retinue_workers.detectors.retry_policy import Answer, Fail
@@ -148,8 +149,8 @@ class RunRecorder:
         if number > self.max_detections:
             raise InvalidResultError(f"{number:,} detections; the limit is {self.max_detections:,}")
         detections, version, units = _checked(findings, detector.model_version)
-        raw_response = _encoded("the raw response", findings.raw_response)
-        size_bytes = sum(map(_size_bytes, [raw_response, *[one.attributes for one in detections]]))
+        (raw_response,) = _encoded("the raw response", [findings.raw_response])
+        size_bytes = _size_bytes("".join([raw_response, *[one.attributes for one in detections]]))
         if size_bytes > self.max_response_bytes:
             raise InvalidResultError(
                 f"{size_bytes:,} bytes of response and attributes; "
@@ -187,7 +188,9 @@ def _checked(
         InvalidResultError: They violate the rules.
     """
     try:
-        detections = tuple([_detection(found) for found in findings.detections])
+        found = [_valid(one) for one in findings.detections]
+        attributes = _encoded("a detection's attributes", [one.attributes for one in found])
+        detections = tuple(map(_detection, found, attributes))
         version = _text(findings.model_version or model_version)
         units = Findings(billed_units=findings.billed_units).billed_units
     except InvalidResultError:
@@ -201,11 +204,12 @@ def _checked(
     return detections, version, units
 
 
-def _detection(found: object) -> DetectionRecord:
+def _valid(found: object) -> Detection:
     if type(found) is Detection:
         found.__post_init__()  # checks the rules without a copy
-    elif isinstance(found, Detection):
-        found = Detection(
+        return found
+    if isinstance(found, Detection):
+        return Detection(
             found.kind,
             found.label,
             found.confidence,
@@ -215,14 +219,16 @@ def _detection(found: object) -> DetectionRecord:
             found.end_ms,
             found.track,
         )
-    else:
-        raise TypeError(f"a {type(found).__name__} is not a Detection")
+    raise TypeError(f"a {type(found).__name__} is not a Detection")
+
+
+def _detection(found: Detection, attributes: str) -> DetectionRecord:
     return DetectionRecord(
         found.kind,
         found.label,
         found.confidence,
         _edges(found.box),
-        _encoded("a detection's attributes", found.attributes),
+        attributes,
         found.start_ms,
         found.end_ms,
         found.track,
@@ -247,14 +253,14 @@ def _text(text: str | None) -> str | None:
     return text
 
 
-def _encoded(what: str, value: object) -> str:
-    """Return a value as JSON.
+def _encoded(what: str, values: Sequence[object]) -> list[str]:
+    """Return values as JSON.
 
     Raises:
-        InvalidResultError: It isn't JSON that PostgreSQL can store.
+        InvalidResultError: One isn't JSON that PostgreSQL can store.
     """
     try:
-        return encode_json(value)
+        return encode_each(values)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
 
