@@ -95,7 +95,7 @@ module "network" {
   container_instances = length(local.gpu_pools) > 0
   event_buses         = anytrue([for pool in values(var.pools) : pool.event_bus_arn != null])
   bucket_arns         = local.images.bucket_arns
-  models              = distinct(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.model, "")]]))
+  models              = distinct(compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.model, "")]])))
   boundary_arn        = var.permissions_boundary_arn
   key_arn             = local.key_arn
   log_retention_days  = var.log_retention_days
