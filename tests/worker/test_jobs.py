@@ -60,6 +60,8 @@ from retinue_workers.recording.observers import Observers
 from retinue_workers.work import JobHint
 
 QUICK = Intervals(poll=0.01, first_look=0.01, look=0.01, retry=0.01, lease=30.0, result=20.0)
+SPARING = Intervals(poll=0.01, first_look=0.05, look=1.0, retry=0.01)
+"""For many jobs: if all were due each 0.01 s, a slow machine would look at them and start none."""
 PATIENT = Intervals(poll=0.01, first_look=3_600.0, look=3_600.0, retry=0.01)
 CLIP = video(frames=1, rate=1)
 
@@ -304,7 +306,10 @@ async def test_two_workers_never_have_a_twenty_first_job(rig: Rig) -> None:
     rig.service.ends_after = None
     for number in range(25):
         rig.want(f"{number}.mp4", detectors=[VideoLabels, VideoFaces])
-    async with rig.worker(VideoLabels(), VideoFaces()), rig.worker(VideoLabels(), VideoFaces()):
+    async with (
+        rig.worker(VideoLabels(), VideoFaces(), times=SPARING),
+        rig.worker(VideoLabels(), VideoFaces(), times=SPARING),
+    ):
         for left in (50, 32, 14):
             await until(lambda left=left: len(rig.service.under_way) == min(left, 18))
             rig.service.end()
