@@ -431,10 +431,10 @@ def test_a_program_that_fails_says_why_without_a_traceback(retinue: CommandLine)
 
 
 def test_a_worker_that_cannot_start_is_told_with_its_log(
-    retinue: CommandLine, photographs: Path
+    retinue: CommandLine, photographs: Path, invoke: Invoke
 ) -> None:
-    done = retinue("run", str(photographs), "--detectors", "hostile-configuration", check=False)
-    assert done.returncode == 2
+    done = invoke("run", str(photographs), "--detectors", "hostile-configuration", check=False)
+    assert done.exit_code == 2
     assert "the worker ended with exit code 2" in done.stderr
     assert "hostile-configuration" in done.stderr
     assert retinue.processes() == []
@@ -449,13 +449,13 @@ def _table(shown: str) -> list[str]:
 
 
 def test_videos_become_rows_with_times_and_pictures(
-    retinue: CommandLine, tmp_path: Path, invoke: Invoke
+    retinue: CommandLine, history: None, tmp_path: Path, invoke: Invoke
 ) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     shutil.copy(BIKES, folder / "bikes.mp4")
     (folder / "list.mp4").write_text("#EXTM3U\nhttp://127.0.0.1:9/a.ts\n")
-    shown = retinue("run", str(folder), "--detectors", "onnx-objects").stdout
+    shown = invoke("run", str(folder), "--detectors", "onnx-objects").stdout
     assert "2 videos, 2 runs" in shown
     assert re.search(r"car +0\.\d\d +0:06\.0 – 0:07\.0", shown)
     assert "failed: not_a_video" in " ".join(shown.split())
@@ -468,10 +468,10 @@ def test_videos_become_rows_with_times_and_pictures(
     assert {float(picture.stem) * 1_000 for picture in pictures.iterdir()} == {
         float(row["best_ms"]) for row in rows
     }
-    exported = retinue("export", "--format", "cvat", "bikes.xml")
+    exported = invoke("export", "--format", "cvat", "bikes.xml")
     assert "warning" not in exported.stderr  # the frames' times are those of the file
     both = "onnx-objects,rekognition-video-labels"  # and the second one in jobs
-    shown = retinue("run", str(folder), "--detectors", both).stdout
+    shown = invoke("run", str(folder), "--detectors", both).stdout
     assert "2 new runs; 2 were already in the history." in shown
     assert re.search(r"rekognition-video-labels +Person +0\.\d\d +0:0", shown)
     assert retinue.query("select from open_jobs") == []
