@@ -14,8 +14,9 @@ HOSTILE = "\x1b]0;title\x07 \x9b31m \x7f cat.jpg"
 
 
 def test_an_error_keeps_its_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_error(click.ClickException(f"{HOSTILE}\n    {HOSTILE}"))
+    _print_error(click.ClickException(f"{HOSTILE}\n\t{HOSTILE}"))
     said = click.unstyle(capsys.readouterr().err)
+    assert "\n    \\x1b" in said
     assert said.count("\n") == 2
     assert said.replace("\n", "").isprintable()
 

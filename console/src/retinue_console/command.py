@@ -73,7 +73,8 @@ def listen(settings: ConsoleSettings) -> socket.socket:
             continue
         return listener
     where = f"{settings.host}:{wanted[0]}" if len(wanted) == 1 else f"ports from {FIRST_PORT} on"
-    raise ConfigurationError(f"cannot listen on {where}: {problem}. Choose another with --port")
+    reason = problem and problem.strerror
+    raise ConfigurationError(f"cannot listen on {where}: {reason}. Choose another with --port")
 
 
 def _serve(

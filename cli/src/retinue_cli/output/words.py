@@ -12,5 +12,5 @@ def escaped(text: str) -> str:
 
 
 def escaped_lines(text: str) -> str:
-    """Return a text of several lines with the same replacements."""
-    return "\n".join(map(escaped, text.split("\n")))
+    """Return a text of several lines with the same replacements, and tabs as spaces."""
+    return "\n".join(escaped(line.expandtabs(4)) for line in text.split("\n"))
