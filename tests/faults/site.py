@@ -337,7 +337,8 @@ class Site:
         )
         assert found == wanted, (
             f"missing {list((wanted - found).items())[:9]}, "
-            f"too many {list((found - wanted).items())[:9]}\n{self.tail()}"
+            f"too many {list((found - wanted).items())[:9]}, "
+            f"dead {self.counts(self.dead_url)}\n{self.tail()}"
         )
         images = self.rows("SELECT count(*) AS number FROM images")[0]["number"]
         assert images == len(set(self.sent))

@@ -1,6 +1,7 @@
 """A pool goes to another version of its model while images keep coming."""
 
 import json
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ def configured() -> dict[str, Any]:
 
 
 def test_no_image_is_lost_when_a_pool_is_switched_forth_and_back(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_site: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    site = make_site(max_receive_count=50)  # each worker that ends costs what it holds a receive
     monkeypatch.chdir(tmp_path)
     first = add_version(1, 0.8)
     add_version(2, 0.9)
