@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from retinue_onnx.regions import regions, smallest_rectangle
 from retinue_onnx.text import OnnxTextDetector
-from retinue_onnx.text_reading import Reading, words_of
+from retinue_onnx.text_reading import HEIGHT_PX, Reading, cut_out, words_of
 from retinue_sdk import BoundingBox, Detection, Findings, Image
 from skimage.measure import label
 
@@ -126,6 +126,32 @@ def test_the_smallest_rectangle_is_the_one_that_was_turned(
     points = (straight @ turn + (x, y)).astype(np.float32)
     rectangle = smallest_rectangle(points)
     assert rectangle.corners() == pytest.approx(points[:4], abs=0.01)
+
+
+@given(
+    st.floats(-200, 300), st.floats(-200, 300), st.floats(0.5, 300), st.floats(0.5, 300),
+    st.floats(-180, 180),
+)  # fmt: skip
+def test_lines_that_are_partly_outside_can_be_cut_out(
+    x: float, y: float, width: float, height: float, degrees: float
+) -> None:
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ turn + (x, y)
+    line = cut_out(np.full((90, 120, 3), 200, np.uint8), corners.astype(np.float32))
+    assert line.shape[::2] == (HEIGHT_PX, 3)
+    assert line.shape[1] >= 1
+
+
+def test_level_lines_are_cut_out_as_tilted_ones() -> None:
+    """The limit is between a fall of 2.4 and 2.6 pixels, and half of it is neglected."""
+    pixels = np.add.outer(np.arange(90), np.arange(120)).repeat(3).reshape(90, 120, 3)
+
+    def cut(fall: float) -> np.ndarray:
+        corners = [[10, 20], [110, 20 + fall], [110, 50 + fall], [10, 50]]
+        return cut_out(pixels.astype(np.uint8), np.array(corners, np.float32)).astype(int)
+
+    assert np.abs(cut(2.4) - cut(2.6)).mean() < 1.2
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=9))

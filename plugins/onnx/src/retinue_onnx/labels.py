@@ -60,7 +60,7 @@ class Classes:
     """
 
     names: Sequence[str]
-    groups: Mapping[str, frozenset[int]]
+    groups: Mapping[str, list[int]]
     parents: Mapping[str, Sequence[str]]
     thresholds: Mapping[str, float]
 
@@ -123,11 +123,15 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
     def _scores(self, probabilities: "Floats") -> list[tuple[str, float]]:
         """Return names with scores, best first; of equal ones, classes first, then small groups."""
         classes = self._classes
-        scores = dict(zip(classes.names, map(float, probabilities), strict=True))
+        scores = dict(zip(classes.names, probabilities.tolist(), strict=True))
         if self.options.groups:
             for group, members in classes.groups.items():
-                scores[group] = float(probabilities[list(members)].sum())
-        enough = [(n, min(s, 1.0)) for n, s in scores.items() if s >= self._threshold(n)]
+                scores[group] = float(probabilities[members].sum())
+        least = min([*classes.thresholds.values(), DEFAULT_THRESHOLD])
+        if self.options.threshold is not None:
+            least = self.options.threshold
+        promising = ((n, s) for n, s in scores.items() if s >= least)
+        enough = [(n, min(s, 1.0)) for n, s in promising if s >= self._threshold(n)]
         return sorted(enough, key=lambda item: -item[1])[: self.options.max_labels]
 
     def _threshold(self, name: str) -> float:
@@ -151,7 +155,8 @@ def _classes(metadata: Mapping[str, str]) -> Classes:
     if names is not None:
         return Classes(names, {}, {}, thresholds_in_metadata(metadata))
     known = imagenet()
-    return Classes(known.names, known.groups, known.parents, {})
+    groups = {name: sorted(members) for name, members in known.groups.items()}
+    return Classes(known.names, groups, known.parents, {})
 
 
 def _unit_vector(features: "Floats") -> list[Json]:

@@ -37,6 +37,11 @@ class Region:
         left, right = int(self.starts.min()), int(self.ends.max())
         return left, int(self.rows[0]), right, int(self.rows[-1]) + 1
 
+    def sum_of(self, values: Floats) -> float:
+        """Return the sum of the region's pixels in an array of the mask's shape."""
+        rows = zip(self.rows.tolist(), self.starts.tolist(), self.ends.tolist(), strict=True)
+        return float(sum(values[row, start:end].sum() for row, start, end in rows))
+
     def outline(self) -> Floats:
         """Return the centres of each run's first and last pixel, x and y: shape (2n, 2)."""
         columns = np.concatenate([self.starts, self.ends - 1])
@@ -51,12 +56,14 @@ def regions(mask: Mask) -> list[Region]:
     Args:
         mask: Shape (height, width).
     """
-    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
-    changes = np.diff(padded, axis=1)
-    rows, starts = np.nonzero(changes == 1)
-    ends = np.nonzero(changes == -1)[1]
-    if not len(rows):
+    # Runs begin and end where a pixel differs from the next one. Columns between the rows end each.
+    padded = np.pad(mask, ((0, 0), (1, 1)))
+    flat = padded.reshape(-1)
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    if not len(changes):
         return []
+    rows, starts = np.divmod(changes[::2], padded.shape[1])
+    ends = changes[1::2] % padded.shape[1]
     roots = np.array(_roots(rows.tolist(), starts.tolist(), ends.tolist()))
     order = np.argsort(roots, kind="stable")
     borders = np.nonzero(np.diff(roots[order]))[0] + 1
@@ -152,7 +159,7 @@ def smallest_rectangle(points: Floats) -> Rectangle:
 
 def _convex_hull(points: Floats) -> Floats:
     """Return the corners of the convex hull, by Andrew's monotone chain."""
-    ordered = np.unique(points, axis=0).tolist()
+    ordered = sorted(set(map(tuple, points.tolist())))
     if len(ordered) < 3:
         return np.array(ordered, np.float32)
     hull: list[list[float]] = []

@@ -38,7 +38,7 @@ class OnnxSegmentDetector(OnnxDetector[OnnxSegmentOptions, "list[Segment]"]):
         session.require(
             "selfie segmentation", (SIDE_PX, SIDE_PX), {"person": (1, SIDE_PX, SIDE_PX)}
         )
-        return Selfie()
+        return Selfie(self.options.min_area)
 
     def _detections(
         self,
@@ -56,5 +56,4 @@ class OnnxSegmentDetector(OnnxDetector[OnnxSegmentOptions, "list[Segment]"]):
                 {"mask": encode_mask(segment.mask), "area": round(segment.area, 4)},
             )
             for segment in found
-            if segment.area >= self.options.min_area
         ]

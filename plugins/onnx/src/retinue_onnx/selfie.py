@@ -39,8 +39,15 @@ class Segment:
     confidence: float
 
 
+@dataclass(frozen=True, slots=True)
 class Selfie:
-    """Selfie segmentation."""
+    """Selfie segmentation.
+
+    Attributes:
+        min_area: Minimum area of a segment, as a part of the image's area.
+    """
+
+    min_area: float
 
     preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "0-1")
 
@@ -55,19 +62,23 @@ class Selfie:
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[list[Segment]]:
         """Return the connected regions, largest first."""
-        return [_segments(likelihoods, threshold) for likelihoods in outputs[0][:count, 0]]
+        return [
+            _segments(likelihoods, threshold, self.min_area)
+            for likelihoods in outputs[0][:count, 0]
+        ]
 
 
-def _segments(likelihoods: Floats, threshold: float) -> list[Segment]:
+def _segments(likelihoods: Floats, threshold: float, min_area: float) -> list[Segment]:
     height, width = likelihoods.shape
     found = []
     for region in regions(likelihoods >= PIXEL_THRESHOLD):
-        mask = np.zeros(likelihoods.shape, np.bool_)
-        for row, start, end in zip(region.rows, region.starts, region.ends, strict=True):
-            mask[row, start:end] = True
-        confidence = float(likelihoods[mask].mean())
-        if confidence >= threshold:
+        confidence = region.sum_of(likelihoods) / region.area
+        area = region.area / likelihoods.size
+        if confidence >= threshold and area >= min_area:
+            mask = np.zeros(likelihoods.shape, np.bool_)
+            for row, start, end in zip(region.rows, region.starts, region.ends, strict=True):
+                mask[row, start:end] = True
             left, top, right, bottom = region.box
             box = (left / width, top / height, right / width, bottom / height)
-            found.append(Segment(mask, box, region.area / likelihoods.size, confidence))
+            found.append(Segment(mask, box, area, confidence))
     return sorted(found, key=lambda segment: -segment.area)

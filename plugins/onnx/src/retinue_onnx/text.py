@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MODELS = ("text-lines.onnx", "text-angle.onnx", "text-reading.onnx")
 """They find lines, see which of them are upside down, and read them."""
 
+ANGLE_BATCH = 32
+"""Maximum number of lines that pass through the network for angles together."""
+
 
 class OnnxTextOptions(RuntimeOptions):
     """Options of ``onnx-text``."""
@@ -134,20 +137,22 @@ class _Networks:
             NotANumberError: A network answers with NaN.
         """
         import numpy as np
-        from PIL import Image as PillowImage
 
         from retinue_onnx import text_lines, text_reading
 
         canvas, placement = text_lines.place(pixels, max_side_px)
         [likelihoods] = self.lines.run(text_lines.normalised(canvas))
         size = np.array((pixels.shape[1], pixels.shape[0]), np.float32)
-        image = PillowImage.fromarray(pixels)
+        all_corners = [
+            text_reading.from_start(level * size)
+            for level in text_lines.lines(likelihoods[0, 0], placement)
+        ]
+        lines = [text_reading.cut_out(pixels, corners) for corners in all_corners]
         found = []
-        for level in text_lines.lines(likelihoods[0, 0], placement):
-            corners = text_reading.from_start(level * size)
-            line = text_reading.cut_out(image, corners)
-            [[(_, upside_down)]] = self._angle.run(text_reading.angle_input(line))
-            if upside_down >= text_reading.ANGLE_THRESHOLD:
+        for corners, line, upside_down in zip(
+            all_corners, lines, self._are_upside_down(lines), strict=True
+        ):
+            if upside_down:
                 line, corners = line[::-1, ::-1], np.roll(corners, 2, axis=0)
             batch = text_reading.recogniser_input(line)
             [[probabilities]] = self._reading.run(batch)
@@ -156,6 +161,17 @@ class _Networks:
             if characters:
                 found.append((corners / size, characters))
         return found
+
+    def _are_upside_down(self, lines: Sequence["Pixels"]) -> Iterator[bool]:
+        """Return whether each line is upside down."""
+        import numpy as np
+
+        from retinue_onnx import text_reading
+
+        for first in range(0, len(lines), ANGLE_BATCH):
+            batch = [text_reading.angle_input(line) for line in lines[first : first + ANGLE_BATCH]]
+            [likelihoods] = self._angle.run(np.concatenate(batch))
+            yield from likelihoods[:, 1] >= text_reading.ANGLE_THRESHOLD
 
 
 def _detections(

@@ -65,12 +65,12 @@ def lines(likelihoods: Floats, placement: Placement) -> list[Floats]:
         the image.
     """
     found = []
-    sums = np.pad(likelihoods.cumsum(axis=1, dtype=np.float64), ((0, 0), (1, 0)))
     for region in regions(_dilated(likelihoods > PIXEL_THRESHOLD))[:MAX_LINES]:
-        core = smallest_rectangle(region.outline())
         # Of the region, not of the rectangle as in RapidOCR: a curved line fills half of it.
-        total = (sums[region.rows, region.ends] - sums[region.rows, region.starts]).sum()
-        if min(core.width, core.height) < MIN_CORE_PX or total < LINE_THRESHOLD * region.area:
+        if region.sum_of(likelihoods) < LINE_THRESHOLD * region.area:
+            continue
+        core = smallest_rectangle(region.outline())
+        if min(core.width, core.height) < MIN_CORE_PX:
             continue
         perimeter = 2 * (core.width + core.height)
         line = core.grown(core.width * core.height * UNCLIP_RATIO / perimeter)
