@@ -102,6 +102,7 @@ def user_model(tmp_path: Path) -> UserModel:
         blackout: bool = False,
         opset: int = 17,
         name: str = "own",
+        operator: str = "Identity",
     ) -> Path:
         """With ``blackout``, an image that is not black turns the first output into NaN."""
         inputs = [helper.make_tensor_value_info("images", dtype, shape)]
@@ -121,7 +122,7 @@ def user_model(tmp_path: Path) -> UserModel:
             if blackout and number == 0:
                 nodes.append(helper.make_node("Add", [f"{output}_weight", "poison"], [output]))
             else:
-                nodes.append(helper.make_node("Identity", [f"{output}_weight"], [output]))
+                nodes.append(helper.make_node(operator, [f"{output}_weight"], [output]))
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
             values.append(helper.make_tensor_value_info(output, kind, [None] * array.ndim))
         model = helper.make_model(

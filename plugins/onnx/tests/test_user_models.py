@@ -302,7 +302,11 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
     def other(name: str, outputs: dict[str, np.ndarray], **network: Any) -> Path:
         return write(outputs, **network).rename(folder / f"{name}.onnx")
 
-    nan = np.full_like(rows(), np.nan)
+    outside = with_weights(whole, "../../etc/passwd")
+    texts = {name: folder / f"{name}.onnx" for name in ("empty", "page")}
+    texts["empty"].write_bytes(b"")
+    texts["page"].write_text("<html>Please log in</html>")
+    nan, infinite = (np.full_like(rows(), number) for number in (np.nan, np.inf))
     return {
         "cut short": (cut, r"model: .*isn't an ONNX file, or is incomplete"),
         "2 GB": (huge, r"model: .*2\.1 GB, and an ONNX file can have at most"),
@@ -315,6 +319,22 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
             other("any", {"output0": rows()}, shape=("N", "C", "H", "W")), r"axes: .*nchw or nhwc",
         ),
         "NaN": (other("nan", {"output0": nan}), r"model: .*black image with NaN.*float32"),
+        "infinity": (other("inf", {"output0": infinite}), r"model: .*NaN or infinity.*float32"),
+        "empty": (texts["empty"], r"model: .*isn't an ONNX file, or is incomplete"),
+        "a web page": (texts["page"], r"model: .*isn't an ONNX file, or is incomplete"),
+        "an operator of TensorRT": (
+            other("trt", {"output0": rows()}, operator="EfficientNMS_TRT"),
+            r"model: .*operators that ONNX Runtime doesn't have",
+        ),
+        "a path outside": (outside, r"model: .*second file \(\.\./\.\./etc"),
+        "double precision": (
+            other("double", {"output0": rows()}, dtype=TensorProto.DOUBLE),
+            r"model: its inputs are not understood.*double.*Export it with",
+        ),
+        "a larger input than memory": (
+            other("large", {"output0": rows()}, shape=(1, 3, 100_000, 100_000)),
+            r"model: .*fails on a black image of 100000 × 100000",
+        ),
         "false labels": (
             other("false", heads_as_one(), metadata={"names": "{0: 'x', 1: 'y'}"}),
             r"labels: .*3 classes \(ultralytics\), but there are 2 labels",
@@ -324,6 +344,21 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
             r"labels: .*can't be read: names=x, y",
         ),
     }  # fmt: skip
+
+
+def with_weights(path: Path, location: str) -> Path:
+    """Return a copy of a model with a weight in another file; the path isn't the first entry."""
+    model = onnx.load(path)
+    weight = onnx.numpy_helper.from_array(np.ones(4, np.float32), "outside")
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in (("offset", "0"), ("location", location), ("length", "99999999999")):
+        entry = weight.external_data.add()
+        entry.key, entry.value = key, value
+    model.graph.initializer.append(weight)
+    copy = path.parent / "outside.onnx"
+    copy.write_bytes(model.SerializeToString())
+    return copy
 
 
 def heads_as_one() -> dict[str, np.ndarray]:

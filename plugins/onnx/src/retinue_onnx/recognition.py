@@ -122,7 +122,8 @@ def recognised(session: OnnxSession, choices: Choices) -> ObjectLayout:
             match them.
     """
     height, width = canvas_size(session, choices.side_px)
-    outputs = session.probe(height=height, width=width)
+    remedy = "set option input_side_px to the size it was exported for, or export it again"
+    outputs = session.probe(height=height, width=width, remedy=remedy)
     probe = Probe(session.output_names, outputs, height, width, session.batch or 1, choices.labels)
     reader = chosen_reader(probe, choices.layout)
     return ObjectLayout(

@@ -177,7 +177,8 @@ class OnnxSession:
                 "option model: its inputs are not understood. Found: "
                 f"{found}. Understood: one image input of shape (N, 3, height, width) or "
                 "(N, height, width, 3), with or without N, float, float16 or uint8, and perhaps "
-                f"{SIZES_INPUT} (N, 2) or {PIXEL_MASK_INPUT} (N, height, width)"
+                f"{SIZES_INPUT} (N, 2) or {PIXEL_MASK_INPUT} (N, height, width). Export it with "
+                "such inputs"
             )
         if len(orders) > 1:
             raise ConfigurationError(
@@ -204,12 +205,15 @@ class OnnxSession:
             for end, ones in ends.items()
         }
 
-    def probe(self, *, height: int, width: int) -> list[Array]:
+    def probe(
+        self, *, height: int, width: int, remedy: str = "export it again with another input size"
+    ) -> list[Array]:
         """Run the network on a black image, to inspect its outputs.
 
         Args:
             height: Height of the image, in pixels.
             width: Width of the image, in pixels.
+            remedy: For the error of a network that fails.
 
         Returns:
             As for ``run``, with the required number of images, or one.
@@ -217,19 +221,22 @@ class OnnxSession:
         Raises:
             ConfigurationError: The network fails.
         """
+        damaged = ConfigurationError(
+            "option model: the network answers a black image with NaN or infinity; its weights are "
+            "damaged, or too large for half precision: export it again, as float32"
+        )
         try:
-            return self.run(np.zeros((self.batch or 1, 3, height, width), np.float32))
+            outputs = self.run(np.zeros((self.batch or 1, 3, height, width), np.float32))
         except NotANumberError as error:
-            raise ConfigurationError(
-                "option model: the network answers a black image with NaN; its weights are "
-                "damaged, or too large for half precision: export it again, as float32"
-            ) from error
+            raise damaged from error
         except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
             raise ConfigurationError(
                 f"option model: the network fails on a black image of {width} × {height} pixels; "
-                "set option input_side_px to the size it was exported for, or export it again "
-                f"({str(error).strip()})"
+                f"{remedy} ({str(error).strip()})"
             ) from error
+        if any(output.dtype.kind == "f" and np.isposinf(output).any() for output in outputs):
+            raise damaged
+        return outputs
 
     def require(
         self, network: str, size: tuple[int, int], outputs: Mapping[str, tuple[int, ...]]
@@ -245,7 +252,9 @@ class OnnxSession:
             ConfigurationError: The network fails, or has other outputs.
         """
         height, width = size
-        found = dict(zip(self.output_names, self.probe(height=height, width=width), strict=True))
+        remedy = f"option model needs a {network}"
+        answers = self.probe(height=height, width=width, remedy=remedy)
+        found = dict(zip(self.output_names, answers, strict=True))
         if [array.shape[1:] for array in found.values()] != list(outputs.values()):
             raise ConfigurationError(
                 f"option model: its outputs are not {network}'s. Found for an input of {width} × "
@@ -316,7 +325,7 @@ def _remedy(message: str) -> str:
         return "not all of its operators run on the GPU, so leave option cuda_graphs out"
     if "opset" in text or "ir version" in text:
         return "export it with an older operator set, such as 17, or update onnxruntime"
-    if "not a registered" in text or "could not find an implementation" in text:
+    if "not a registered" in text or "could not find an implementation" in text or "_trt" in text:
         return (
             "it needs operators that ONNX Runtime doesn't have, such as plugins of TensorRT: "
             "export it without them"
