@@ -53,21 +53,32 @@ def at_rest(shown: Mapping[str, Any], price: Mapping[str, Any]) -> list[Line]:
     ]
     zones = sum(1 for item in of("aws_subnet")) or 1
     placed = sum(len(item.get("subnet_ids") or ()) or zones for item in interfaces)
-    lines.append(
-        Line(
-            f"interface endpoints, {placed} in all zones",
-            placed * hours * price["endpoint"]["zone_hour"],
-        )
-    )
+    if interfaces:
+        hourly = price["endpoint"]["zone_hour"]
+        lines.append(Line(f"interface endpoints, {placed} in all zones", placed * hours * hourly))
+    if gateways := len(of("aws_nat_gateway")):
+        hourly = price["nat"]["gateway_hour"] + price["nat"]["address_hour"]
+        lines.append(Line(f"NAT gateways, {gateways}", gateways * hours * hourly))
     lines += _tasks(found, price["fargate"], hours)
-    keys = len(of("aws_kms_key")) + 1
+    keys, cloudwatch = len(of("aws_kms_key")) + 1, price["cloudwatch"]
     alarms = _alarm_metrics(of("aws_cloudwatch_metric_alarm"))
+    composites = len(of("aws_cloudwatch_composite_alarm"))
     dashboards, secrets = len(of("aws_cloudwatch_dashboard")), len(of("aws_db_instance"))
     lines += [
         Line(f"KMS keys, {keys} with bootstrap's", keys * price["kms"]["key_month"]),
         Line(f"secrets, {secrets}", secrets * price["secrets"]["secret_month"]),
-        Line(f"metrics in alarms, {alarms}", alarms * price["cloudwatch"]["alarm_month"]),
-        Line(f"dashboards, {dashboards}", dashboards * price["cloudwatch"]["dashboard_month"]),
+        Line(f"metrics in alarms, {alarms}", alarms * cloudwatch["alarm_month"]),
+        *(
+            [
+                Line(
+                    f"composite alarms, {composites}",
+                    composites * cloudwatch["composite_alarm_month"],
+                )
+            ]
+            if composites
+            else []
+        ),
+        Line(f"dashboards, {dashboards}", dashboards * cloudwatch["dashboard_month"]),
         Line("container images, 10", 10 * price["ecr"]["image_gb"] * price["ecr"]["gb_month"]),
     ]
     return lines
