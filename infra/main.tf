@@ -212,6 +212,7 @@ module "migrations" {
   database = module.database.owner
   analyst  = module.database.analyst
 
+  collection_ids      = compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.collection_id, "")]]))
   analysts            = var.analysts
   analyst_connections = var.analyst_connections
 }

@@ -2,6 +2,10 @@
 # is what to give to `aws ecs run-task`. `make smoke` runs it with another command, `retinue query`,
 # and RETINUE_DATABASE_AUTH=iam: the database isn't reachable from outside the network.
 
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
 module "task" {
   source = "../task"
 
@@ -29,11 +33,20 @@ resource "aws_iam_role_policy" "task" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
+    Statement = concat([{
       Sid      = "SignInAsAnalyst"
       Effect   = "Allow"
       Action   = ["rds-db:connect"]
       Resource = [var.analyst.login_arn]
-    }]
+      }], [for collections in [var.collection_ids] : {
+      # `make retinue OWNER=1 ARGS="faces forget …"` also removes a person's vectors.
+      Sid    = "ForgetFaces"
+      Effect = "Allow"
+      Action = ["rekognition:DeleteFaces", "rekognition:DescribeCollection", "rekognition:ListFaces"]
+      Resource = [for id in sort(tolist(collections)) : join(":", [
+        "arn", data.aws_partition.current.partition, "rekognition", data.aws_region.current.id,
+        data.aws_caller_identity.current.account_id, "collection/${id}",
+      ])]
+    } if length(collections) > 0])
   })
 }

@@ -35,6 +35,19 @@ run "migrations" {
   }
 }
 
+run "collections" {
+  command = apply
+
+  variables {
+    collection_ids = ["staff"]
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.task.policy).Statement[1].Resource == ["arn:aws:rekognition:eu-west-1:123456789012:collection/staff"]
+    error_message = "the owner must be able to forget people in the pools' collections, and in no others"
+  }
+}
+
 run "refuses_a_connection_in_the_clear" {
   command = plan
 

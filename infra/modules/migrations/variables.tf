@@ -66,3 +66,14 @@ variable "analyst_connections" {
     error_message = "analyst_connections must be between 1 and 100."
   }
 }
+
+variable "collection_ids" {
+  description = "Face collections from which the owner forgets people."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.collection_ids : can(regex("^[a-zA-Z0-9_.-]+$", id))])
+    error_message = "collection_ids must be ids of face collections."
+  }
+}
