@@ -247,7 +247,8 @@ def test_promote_refuses_a_lower_f1_records_the_reason_and_goes_back(run: Run) -
     refused = run(*promote, "birds/2", *config, exit_code=2).stderr
     assert "the F1 of birds/2 is 0.800, that of the version in use is 0.900" in refused
     assert pool.read_text("utf-8") == text.format(1)
-    run(*promote, "birds/2", *config, "--force", "night images")
+    said = run(*promote, "birds/2", *config, "--force", "night images").stdout
+    assert "`retinue backfill s3://… --again` prints the cost before" in said
     assert pool.read_text("utf-8") == text.format(2)
     run(*promote, "birds", *config, "--apply", "cp pool.env applied.env")
     assert Path("applied.env").read_text("utf-8") == text.format(10)

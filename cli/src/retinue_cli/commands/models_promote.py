@@ -127,6 +127,10 @@ def promote(
             raise click.ClickException(str(error)) from error
         if command is None:
             say("workers that read the file use it when they start")
+        say(
+            "processed images keep their results; `retinue backfill s3://… --again` prints the "
+            "cost before it processes them again"
+        )
         if as_json:
             print_json(switched)
         return
