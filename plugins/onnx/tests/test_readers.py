@@ -75,6 +75,13 @@ CASES: dict[str, tuple[Outputs, list[float], dict[str, Any], dict[str, Any]]] = 
         {"output0": table((1, 84, 7), 73, [24, 32, 32, 16, 0, 0.1, 0.75]).transpose(0, 2, 1)},
         LETTERBOXED, {}, {},
     ),
+    "ultralytics-segments": (
+        {"output0": np.concatenate(
+            [table((1, 84, 7), 73, [24, 32, 32, 16, 0, 0.1, 0.75]), np.ones((1, 84, 32))], axis=2
+         ).transpose(0, 2, 1).astype(np.float32),
+         "output1": np.zeros((1, 32, 16, 16), np.float32)},
+        LETTERBOXED, {}, {},
+    ),
     # exp(log 9) ÷ (9 + 3) = 0.75, while sigmoid(log 9) = 0.9
     "detr": (transformer([0, 0, log(9), 0], names=HUGGING_FACE), STRETCHED, {}, {}),
     # sigmoid(log 3) = 0.75, while softmax gives 0.6
@@ -117,6 +124,7 @@ PREPARED: dict[str, tuple[float, float, float, float]] = {
     "yolov6": (200 / 255, 0, 114 / 255, 114 / 255),
     "yolov5": (200 / 255, 0, 114 / 255, 114 / 255),
     "ultralytics": (200 / 255, 0, 114 / 255, 114 / 255),
+    "ultralytics-segments": (200 / 255, 0, 114 / 255, 114 / 255),
     "detr": (1.307, -1.804, 1.307, 1.307),
     "rt-detr-logits": (200 / 255, 0, 200 / 255, 200 / 255),
     "deformable-detr": (1.307, -1.804, 1.307, 1.307),
@@ -169,8 +177,9 @@ def test_every_format_has_its_familys_preprocessing(picture: Image, name: str) -
     assert seen == pytest.approx(PREPARED[name], abs=1e-3)
 
 
-FUSED = ("nanodet", "yolox", "yolox-decoded", "yolov6", "yolov5", "ultralytics", "detr",
-         "rt-detr-logits", "deformable-detr", "rf-detr")  # fmt: skip
+FUSED = ("nanodet", "yolox", "yolox-decoded", "yolov6", "yolov5", "ultralytics",
+         "ultralytics-segments", "detr", "rt-detr-logits", "deformable-detr",
+         "rf-detr")  # fmt: skip
 """Formats that are decoded in the network. The others are small, or change their size."""
 
 
@@ -249,6 +258,10 @@ FORMATS: dict[str, Callable[[int, int, int], Outputs]] = {
     "yolox": lambda cells, classes, rows: {"output": zeros(1, cells, 5 + classes)},
     "yolov5": lambda cells, classes, rows: {"output": zeros(1, 3 * cells, 5 + classes)},
     "ultralytics": lambda cells, classes, rows: {"output0": zeros(1, 4 + classes, cells)},
+    "ultralytics-segments": lambda cells, classes, rows: {
+        "output0": zeros(1, 4 + classes + 32, cells),
+        # A side of s pixels has s² × 21 / 1,024 cells, and a prototype s / 4 pixels.
+        "output1": zeros(1, 32, *[round((cells / 21 * 64) ** 0.5)] * 2)},
     "rows": lambda cells, classes, rows: {"output0": zeros(1, rows, 6)},
     "detr": lambda cells, classes, rows: {
         "logits": zeros(1, rows, classes + 1), "pred_boxes": zeros(1, rows, 4)},

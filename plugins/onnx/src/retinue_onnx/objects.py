@@ -29,6 +29,7 @@ LayoutName = Literal[
     "yolov5",
     "yolov6",
     "ultralytics",
+    "ultralytics-segments",
     "rows",
     "numbered-rows",
     "counted-rows",

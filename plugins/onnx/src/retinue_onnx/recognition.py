@@ -17,7 +17,14 @@ from retinue_onnx.readers.nanodet import NanoDet, NanoDetPlus
 from retinue_onnx.readers.reader import Probe, Reader
 from retinue_onnx.readers.tensorflow import TensorFlow
 from retinue_onnx.readers.torchvision import Torchvision
-from retinue_onnx.readers.yolo import Ultralytics, YoloV5, YoloV6, YoloX, YoloXDecoded
+from retinue_onnx.readers.yolo import (
+    Ultralytics,
+    UltralyticsSegments,
+    YoloV5,
+    YoloV6,
+    YoloX,
+    YoloXDecoded,
+)
 from retinue_onnx.session import Array, OnnxSession
 
 READERS: tuple[type[Reader], ...] = (
@@ -28,6 +35,7 @@ READERS: tuple[type[Reader], ...] = (
     YoloV5,
     YoloV6,
     Ultralytics,
+    UltralyticsSegments,
     Rows,
     NumberedRows,
     CountedRows,

@@ -230,3 +230,45 @@ class Ultralytics(Reader):
         rows = graph.op("Transpose", outputs[0], perm=[0, 2, 1])
         boxes, scores = graph.edges(graph.part(rows, 0, 4)), graph.part(rows, 4, None)
         return Head(boxes, scores, None, (shapes[0][2], shapes[0][1] - 4))
+
+
+@dataclass(frozen=True)
+class UltralyticsSegments(Ultralytics):
+    """Ultralytics' exports of segmentation models. Their masks are ignored.
+
+    Attributes:
+        at: The number of the output with boxes.
+    """
+
+    name: ClassVar[str] = "ultralytics-segments"
+    outputs: ClassVar[str] = (
+        "Ultralytics segmentation: (N, 4 + classes + masks, cells) and "
+        "(N, masks, height / 4, width / 4)"
+    )
+
+    at: int
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept a column for each cell, and prototypes of masks."""
+        outputs = probe.outputs
+        dimensions = [output.ndim for output in outputs]
+        if sorted(dimensions) != [3, 4]:
+            return None
+        at = dimensions.index(3)
+        columns, prototypes = outputs[at].shape, outputs[1 - at].shape
+        classes = columns[1] - 4 - prototypes[1]
+        size = (probe.batch, prototypes[1], probe.height // 4, probe.width // 4)
+        if prototypes != size or classes < 1 or strides_of(columns[2], probe) is None:
+            return None
+        return cls(classes, at)
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Suppress overlapping boxes."""
+        return super().read_one([outputs[self.at][:, : 4 + self.classes]], index, threshold)
+
+    def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
+        """Take the columns of all boxes."""
+        columns = graph.part(outputs[self.at], 0, 4 + self.classes, axis=1)
+        shape = (shapes[self.at][0], 4 + self.classes, shapes[self.at][2])
+        return super().head(graph, [columns], [shape])
