@@ -215,6 +215,19 @@ module "migrations" {
   collection_ids      = compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.collection_id, "")]]))
   analysts            = var.analysts
   analyst_connections = var.analyst_connections
+  archive             = one(module.archive)
+}
+
+module "archive" {
+  source = "./modules/archive"
+  count  = var.archive == null ? 0 : 1
+
+  name          = local.name
+  key_arn       = local.key_arn
+  detectors     = var.archive.detectors
+  first_month   = var.archive.first_month
+  max_query_gb  = var.archive.max_query_gb
+  force_destroy = !var.protect
 }
 
 module "maintenance" {
@@ -223,6 +236,7 @@ module "maintenance" {
   task            = local.task
   database        = module.database.owner
   retention       = var.retention
+  archive         = one(module.archive)
   bucket_arns     = local.images.bucket_arns
   alarm_topic_arn = module.observability.alarm_topic_arn
 }

@@ -242,6 +242,16 @@ variable "monthly_budget_usd" {
   default     = null
 }
 
+variable "archive" {
+  description = "Keep months of detections that retention.detections_months drops as Parquet in a bucket, with a table of Athena for these detectors (docs/archive.md). Null: drop them."
+  type = object({
+    detectors    = list(string)
+    first_month  = optional(string, "2020-01")
+    max_query_gb = optional(number, 100)
+  })
+  default = null
+}
+
 variable "log_retention_days" {
   description = "Days for which logs are kept."
   type        = number

@@ -1,6 +1,7 @@
 """Months leave Postgres for an archive, and nothing is lost or doubled wherever it is killed."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from generators.archive_columns import archive_columns
+from generators.archive_columns import archive_columns, athena_columns
 from retinue_cli.app import retinue
 from retinue_cli.data.archive.archive import Archive
 from retinue_cli.data.archive.erase import count_rows, doomed_images, doomed_person, erase_rows
@@ -425,6 +426,11 @@ def test_the_page_lists_the_columns() -> None:
     page = (Path(__file__).parents[2] / "docs/archive.md").read_text(encoding="utf-8")
     [_, table] = page.split("<!-- columns -->\n")
     assert table.partition("\n<!-- end of columns -->")[0] == archive_columns()
+    module = (Path(__file__).parents[2] / "infra/modules/archive/athena.tf").read_text("utf-8")
+    in_athena = dict(re.findall(r'\{ name = "(\w+)", type = "(\w+)" \}', module))
+    assert in_athena == {
+        name: kind for name, kind in athena_columns().items() if name != "detector"
+    }
 
 
 def forget(url: str, place: Place, patch: pytest.MonkeyPatch, *arguments: str) -> str:

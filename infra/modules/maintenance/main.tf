@@ -16,6 +16,7 @@ module "task" {
       RETINUE_RETENTION_DETECTIONS_MONTHS   = var.retention.detections_months
       RETINUE_RETENTION_RAW_RESPONSES_DAYS  = var.retention.raw_responses_days
       RETINUE_RETENTION_DELETED_IMAGES_DAYS = var.retention.deleted_images_days
+      RETINUE_ARCHIVE                       = var.archive == null ? null : var.archive.uri
     } : name => tostring(value) if value != null },
   )
   secrets = {
@@ -37,6 +38,19 @@ resource "aws_iam_role_policy" "task" {
       Action   = ["s3:ListBucketVersions"]
       Resource = var.bucket_arns
     }]
+  })
+}
+
+# Statements without a condition have none, rather than null, which IAM refuses.
+resource "aws_iam_role_policy" "archive" {
+  count = var.archive == null ? 0 : 1
+
+  name = "archive"
+  role = module.task.task_role.name
+
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [for statement in var.archive.write_statements : { for name, value in statement : name => value if value != null }]
   })
 }
 

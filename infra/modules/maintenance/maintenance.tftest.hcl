@@ -28,6 +28,25 @@ run "once_a_day" {
   }
 }
 
+run "writes_the_archive" {
+  command = apply
+
+  variables {
+    archive = {
+      uri = "s3://archive"
+      write_statements = [
+        { Sid = "A", Effect = "Allow", Action = ["s3:PutObject"], Resource = ["arn:aws:s3:::archive/*"] },
+        { Sid = "B", Effect = "Allow", Action = ["kms:Decrypt"], Resource = ["*"], Condition = { StringLike = { a = "b" } } },
+      ]
+    }
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(aws_iam_role_policy.archive[0].policy).Statement : join(" ", keys(statement))] == ["Action Effect Resource Sid", "Action Condition Effect Resource Sid"]
+    error_message = "IAM refuses a Condition that is null"
+  }
+}
+
 run "refuses_bad_input" {
   command = plan
 

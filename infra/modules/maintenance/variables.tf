@@ -77,3 +77,23 @@ variable "alarm_topic_arn" {
     error_message = "alarm_topic_arn must be the ARN of an SNS topic."
   }
 }
+
+variable "archive" {
+  description = "The archive: its URI, and the statements of an IAM policy that let a task write it (modules/archive). Null: none."
+  type = object({
+    uri = string
+    write_statements = list(object({
+      Sid       = string
+      Effect    = string
+      Action    = list(string)
+      Resource  = list(string)
+      Condition = optional(map(map(string)))
+    }))
+  })
+  default = null
+
+  validation {
+    condition     = var.archive == null ? true : startswith(var.archive.uri, "s3://")
+    error_message = "archive.uri must begin with s3://."
+  }
+}

@@ -16,10 +16,11 @@ module "task" {
     flatten([for name in var.analysts : ["--analyst", name]]),
   ))
 
-  environment = {
-    RETINUE_DATABASE_URL       = var.database.url
-    RETINUE_QUERY_DATABASE_URL = var.analyst.url
-  }
+  # `retinue forget` runs in this task too.
+  environment = merge(
+    { RETINUE_DATABASE_URL = var.database.url, RETINUE_QUERY_DATABASE_URL = var.analyst.url },
+    var.archive == null ? {} : { RETINUE_ARCHIVE = var.archive.uri },
+  )
   secrets = {
     PGUSER     = "${var.database.secret_arn}:username::"
     PGPASSWORD = "${var.database.secret_arn}:password::"
@@ -48,5 +49,18 @@ resource "aws_iam_role_policy" "task" {
         data.aws_caller_identity.current.account_id, "collection/${id}",
       ])]
     } if length(collections) > 0])
+  })
+}
+
+# Statements without a condition have none, rather than null, which IAM refuses.
+resource "aws_iam_role_policy" "archive" {
+  count = var.archive == null ? 0 : 1
+
+  name = "archive"
+  role = module.task.task_role.name
+
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [for statement in var.archive.write_statements : { for name, value in statement : name => value if value != null }]
   })
 }

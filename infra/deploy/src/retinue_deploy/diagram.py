@@ -14,6 +14,7 @@ INFRA = Path(__file__).parents[3]
 
 SERVICES = {
     "appautoscaling": "Application Auto Scaling",
+    "athena": "Athena",
     "autoscaling": "EC2 Auto Scaling",
     "budgets": "Budgets",
     "cloudwatch": "CloudWatch",
@@ -22,6 +23,7 @@ SERVICES = {
     "ecs": "ECS",
     "eip": "VPC",
     "flow": "VPC",
+    "glue": "Glue",
     "iam": "IAM",
     "internet": "VPC",
     "kms": "KMS",
