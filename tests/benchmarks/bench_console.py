@@ -5,7 +5,7 @@ and serves it by the real process. Asks each page many times with changing argum
 queries of the same pages on a connection of its own, so that a ratio says what the console adds.
 Pictures are one JPEG of 12 megapixels, which a small service answers for every key. If there is a
 Chromium, pages are opened in it with a processor four times slower. Reviews stay in the history.
-Writes ``benchmarks/console.json`` and the tables of docs/performance.md, unless the history is a
+Writes ``benchmarks/console.json`` and the tables of docs/console.md, unless the history is a
 smaller one, made for a try: ``python -m benchmarks.bench_console --detections 100000 --times 3``.
 """
 
@@ -55,7 +55,7 @@ from tools.chromium import Chromium, find_chromium
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "benchmarks" / "console.json"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "console.md"
 FULL_SIZE = 9_000_000
 """Detections from which on results are written: the generator makes about as many as asked for."""
 
@@ -166,7 +166,7 @@ def pages(connection: psycopg.Connection, queue: str) -> list[Asked]:
 
 
 def pages_table(took: Sequence[Mapping[str, Any]]) -> str:
-    """Return how long pages take, as docs/performance.md shows it."""
+    """Return how long pages take, as docs/console.md shows it."""
     lines = [
         "| page | p50 · p95, ms | target | ÷ bare queries | queries | KB |",
         "|---" * 6 + "|",
@@ -180,14 +180,14 @@ def pages_table(took: Sequence[Mapping[str, Any]]) -> str:
 
 
 def figures_table(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the other figures, as docs/performance.md shows them."""
+    """Return the other figures, as docs/console.md shows them."""
     lines = ["| figure | measured | at most |", "|---|---|---|"]
     lines += [f"| {one['name']} | {one['value']:g} | {one['target']:g} |" for one in found]
     return "\n".join(lines) + "\n"
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return what docs/performance.md shows of a report, by the names of its places."""
+    """Return what docs/console.md shows of a report, by the names of its places."""
     return {
         "console": pages_table(report.get("pages", ())),
         "console's figures": figures_table(

@@ -1,7 +1,7 @@
 """Measure video: minutes of 1080p a second of CPU time by sampling, and memory over an hour.
 
 ``python -m benchmarks.bench_video`` (from tests/) writes benchmarks/video.json and the table of
-docs/performance.md. The worker's part, from the stored object to joined appearances, runs with
+docs/video.md. The worker's part, from the stored object to joined appearances, runs with
 ``onnx-objects``, after a first video that starts the decoder's process. The bare loop decodes with
 PyAV in one process, converts the same frames, resizes them and runs the same network; it reads no
 answer. CPU time includes child processes.
@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.page import with_tables
 
 OUTPUT = Path("benchmarks/video.json")
-PAGE = Path("docs/performance.md")
+PAGE = Path("docs/video.md")
 CLIP_SECONDS = 60
 SAMPLINGS: dict[str, dict[str, Any]] = {
     "a frame a second": {},
@@ -242,7 +242,7 @@ def memory(folder: Path, source: Path) -> dict[str, Any]:
 
 
 def table(told: Mapping[str, Any]) -> str:
-    """Return the table of docs/performance.md."""
+    """Return the table of docs/video.md."""
     lines = [
         "| sampling | frames | minutes of video a CPU second | bare loop | ÷ bare loop |",
         "|---" * 5 + "|",

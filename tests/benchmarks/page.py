@@ -1,4 +1,4 @@
-"""Tables that benchmarks write into docs/performance.md, each between two comments that name it."""
+"""Tables that benchmarks write into pages, each between two comments that name it."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The page on speed shows the figures that the benchmarks wrote, and no others."""
+"""The pages on speed show the figures that the benchmarks wrote, and no others."""
 
 import json
 from pathlib import Path
@@ -33,13 +33,15 @@ def test_recording(root: Path, page: str) -> None:
     holds(page, {"recording": bench_recording.recording_table(written)})
 
 
-def test_videos(root: Path, page: str) -> None:
+def test_videos(root: Path) -> None:
+    page = (root / "docs" / "video.md").read_text("utf-8")
     written = json.loads((root / "benchmarks" / "video.json").read_text("utf-8"))
     holds(page, {"sampling": bench_video.table(written)})
     assert f"at most {written['memory']['rest_bytes'] / 1e6:.0f} MB" in page
 
 
-def test_the_console(root: Path, page: str) -> None:
+def test_the_console(root: Path) -> None:
+    page = (root / "docs" / "console.md").read_text("utf-8")
     written = json.loads((root / "benchmarks" / "console.json").read_text("utf-8"))
     holds(page, bench_console.tables(written))
 

@@ -346,7 +346,7 @@ detections = Table(
     Column(
         "detection_id", BigInteger, Identity(always=True), primary_key=True, comment="Row number"
     ),
-    # Not a foreign key: checking it took a quarter of the time to record an image. record_runs()
+    # Not a foreign key: checking it took a sixth of the time to record 100 images. record_runs()
     # inserts both, and triggers on runs delete both.
     Column("run_id", BigInteger, nullable=False, comment="The run that made it"),
     Column(
