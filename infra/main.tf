@@ -95,6 +95,7 @@ module "network" {
   container_instances = length(local.gpu_pools) > 0
   event_buses         = anytrue([for pool in values(var.pools) : pool.event_bus_arn != null])
   bucket_arns         = local.images.bucket_arns
+  archive_bucket_arns = module.archive[*].bucket_arn
   models              = distinct(compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.model, "")]])))
   boundary_arn        = var.permissions_boundary_arn
   key_arn             = local.key_arn
@@ -266,6 +267,7 @@ module "operator" {
 
   task                   = local.task
   analyst                = module.database.analyst
+  archive                = one(module.archive)
   bucket_arns            = local.images.bucket_arns
   queue_arns             = [for pool in module.pool : pool.queue.arn]
   dead_letter_queue_arns = [for pool in module.pool : pool.dead_letter_queue.arn]

@@ -39,6 +39,7 @@ run "everything" {
   variables {
     model_project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
     retention          = { detections_months = 24, raw_responses_days = 90 }
+    archive            = { detectors = ["onnx-objects", "rekognition-labels"] }
   }
 
   assert {

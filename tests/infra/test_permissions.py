@@ -16,6 +16,7 @@ from aws_client.server import Reply, serving
 from botocore.awsrequest import AWSResponse
 from infra.terraform import resources, source
 from retinue_aws import AwsClient
+from retinue_cli.data.archive.place import Bucket
 from retinue_cli.local import AwsEndpoint
 from retinue_cli.replay.served import ServedImages
 from retinue_eventbridge.options import PublisherOptions
@@ -244,6 +245,55 @@ def test_what_a_task_may_do_the_network_lets_through(
     implied = IMPLIED | IMPLIED_BY_VIDEOS
     services = {action.split(":")[0] for action in actions if action not in implied}
     assert services - {"s3"} <= reached
+
+
+def test_tasks_of_the_archive_may_do_what_they_call(stack: dict[str, Any]) -> None:
+    listing = (
+        b"<ListBucketResult><Contents><Key>a</Key><Size>1</Size></Contents></ListBucketResult>"
+    )
+    versions = b"<r><Version><Key>a</Key><VersionId>v</VersionId></Version></r>"
+    client, read = recorded("s3", {"GetObject": b"x", "ListObjectsV2": listing})
+    place = Bucket(client, "archive", "")
+    place.read("manifest.json")
+    place.read_range("a", 0, 1)
+    list(place.list("data/"))
+    client, written = recorded(
+        "s3", dict.fromkeys(["PutObject", "DeleteObject", "ListObjectVersions"], versions)
+    )
+    place = Bucket(client, "archive", "")
+    place.replace("manifest.json", b"", None)
+    place.delete("a")
+    names = {"s3:ListObjectsV2": "s3:ListBucket", "s3:ListObjectVersions": "s3:ListBucketVersions"}
+    calls = {names.get(call, call) for call in read}
+    implied = {"kms:Decrypt", "kms:GenerateDataKey"}
+    found = {
+        address.split(".")[1].removesuffix("[0]"): {
+            action
+            for statement in json.loads(values["policy"])["Statement"]
+            for action in statement["Action"]
+        }
+        for address, values in resources(stack, "aws_iam_role_policy").items()
+        if address.endswith("aws_iam_role_policy.archive[0]")
+    }
+    assert found.pop("operator") == calls | {"kms:Decrypt"}
+    all_calls = (
+        calls
+        | {names.get(call, call) for call in written}
+        | {
+            "s3:AbortMultipartUpload",  # of an upload that fails
+            "s3:DeleteObjectVersion",  # a DeleteObject with a version
+        }
+    )
+    assert found == dict.fromkeys(["maintenance", "migrations"], all_calls | implied)
+
+    endpoints = resources(stack, "aws_vpc_endpoint").values()
+    [storage] = [values for values in endpoints if values["vpc_endpoint_type"] == "Gateway"]
+    [statement] = [
+        statement
+        for statement in json.loads(storage["policy"])["Statement"]
+        if statement["Sid"] == "ArchiveForThisAccount"
+    ]
+    assert set(statement["Action"]) == all_calls
 
 
 def test_only_operations_on_an_image_or_video_are_allowed_everywhere(

@@ -1,5 +1,5 @@
 # Everything that an environment of its own can have: several pools, two zones by id, a standby database,
-# retention, analysts, alarms, a canary, ARM64, and NAT gateways instead of endpoints.
+# an archive, analysts, alarms, a canary, ARM64, and NAT gateways instead of endpoints.
 
 terraform {
   required_version = ">= 1.11"
@@ -38,7 +38,8 @@ module "retinue" {
     multi_az       = true
     backup_days    = 35
   }
-  retention          = { detections_months = 24, raw_responses_days = 90 }
+  retention          = { detections_months = 3, raw_responses_days = 90 }
+  archive            = { detectors = ["rekognition-labels", "rekognition-face-search"], first_month = "2026-01" }
   image_expire_days  = 400
   access_log_bucket  = "my-access-logs"
   analysts           = ["ann"]

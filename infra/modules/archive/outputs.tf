@@ -3,6 +3,11 @@ output "uri" {
   value       = "s3://${aws_s3_bucket.this.id}"
 }
 
+output "bucket_arn" {
+  description = "ARN of the bucket."
+  value       = aws_s3_bucket.this.arn
+}
+
 output "write_statements" {
   description = "What a task needs to archive and to forget, as statements of an IAM policy."
   value = [

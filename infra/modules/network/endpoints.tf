@@ -96,7 +96,17 @@ resource "aws_vpc_endpoint" "s3" {
         Action    = "s3:GetObject"
         Resource  = "arn:${data.aws_partition.current.partition}:s3:::prod-${local.region}-starport-layer-bucket/*"
       },
-      ], [for arns in [local.model_arns] : {
+      ], [for arns in [var.archive_bucket_arns] : {
+        Sid       = "ArchiveForThisAccount"
+        Effect    = "Allow"
+        Principal = "*"
+        Action = [
+          "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:ListBucket",
+          "s3:ListBucketVersions", "s3:PutObject",
+        ]
+        Resource  = flatten([for arn in arns : [arn, "${arn}/*"]])
+        Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
+        } if length(arns) > 0], [for arns in [local.model_arns] : {
         Sid       = "ModelsForThisAccount"
         Effect    = "Allow"
         Principal = "*"

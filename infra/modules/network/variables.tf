@@ -82,6 +82,17 @@ variable "bucket_arns" {
   }
 }
 
+variable "archive_bucket_arns" {
+  description = "ARNs of buckets with archived detections, which tasks may read and write from inside the VPC."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.archive_bucket_arns : can(regex("^arn:[a-z-]+:s3:::[^/*]+$", arn))])
+    error_message = "archive_bucket_arns must hold ARNs of buckets, such as arn:aws:s3:::my-archive."
+  }
+}
+
 variable "models" {
   description = "Models of the detectors. Those in S3, such as s3://my-models/birds/3/model.onnx, can be read from inside the VPC."
   type        = list(string)

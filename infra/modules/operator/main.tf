@@ -11,11 +11,18 @@ module "task" {
   purpose = "operator"
   command = ["failures"]
 
-  environment = {
-    RETINUE_DATABASE_URL       = var.analyst.url
-    RETINUE_QUERY_DATABASE_URL = var.analyst.url
-    RETINUE_DATABASE_AUTH      = "iam"
-  }
+  # A query of the archive may take 1 GB in DuckDB, and 3 GB in all.
+  cpu    = var.archive == null ? 256 : 1024
+  memory = var.archive == null ? 512 : 4096
+
+  environment = merge(
+    {
+      RETINUE_DATABASE_URL       = var.analyst.url
+      RETINUE_QUERY_DATABASE_URL = var.analyst.url
+      RETINUE_DATABASE_AUTH      = "iam"
+    },
+    var.archive == null ? {} : { RETINUE_ARCHIVE = var.archive.uri },
+  )
 }
 
 # docs/redrive.md lists these permissions, and a test compares them.
@@ -62,5 +69,18 @@ resource "aws_iam_role_policy" "task" {
         Condition = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.id}.amazonaws.com" } }
       },
     ]
+  })
+}
+
+# Statements without a condition have none, rather than null, which IAM refuses.
+resource "aws_iam_role_policy" "archive" {
+  count = var.archive == null ? 0 : 1
+
+  name = "archive"
+  role = module.task.task_role.name
+
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [for statement in var.archive.read_statements : { for name, value in statement : name => value if value != null }]
   })
 }

@@ -60,3 +60,23 @@ variable "dead_letter_queue_arns" {
     error_message = "dead_letter_queue_arns must be ARNs of SQS queues, at least one."
   }
 }
+
+variable "archive" {
+  description = "The archive: its URI, and the statements of an IAM policy that let a task read it (modules/archive). Null: none."
+  type = object({
+    uri = string
+    read_statements = list(object({
+      Sid       = string
+      Effect    = string
+      Action    = list(string)
+      Resource  = list(string)
+      Condition = optional(map(map(string)))
+    }))
+  })
+  default = null
+
+  validation {
+    condition     = var.archive == null ? true : startswith(var.archive.uri, "s3://")
+    error_message = "archive.uri must begin with s3://."
+  }
+}
