@@ -237,6 +237,26 @@ def test_verify_compares_with_reference_answers(
         assert any(sentence in one for one in picture["differences"])
 
 
+def test_verify_compares_labels_of_whole_images(
+    answered: tuple[list[str], Any], tmp_path: Path
+) -> None:
+    words, _ = answered
+    model = files("retinue_onnx") / "models" / "efficientnet-lite0.onnx"
+    words = [*words[:2], str(model), *words[3:], "--detector", "onnx-labels"]
+    words += ["--options", '{"threshold": 0.01}']
+    told = CliRunner().invoke(retinue, words)
+    path = tmp_path / "expected.json"
+    for answer, code in ((told.output, 0), (told.output.replace("barbell", "another"), 1)):
+        path.write_text(answer, encoding="utf-8")
+        result = CliRunner().invoke(retinue, [*words, "--expected", str(path)])
+        assert result.exit_code == code, result.output
+    [picture] = json.loads(result.output)["pictures"]
+    assert [one.split(" (")[0] for one in picture["differences"]] == [
+        "missing: another",
+        "not expected: barbell",
+    ]
+
+
 def test_verify_names_the_option_at_fault(answered: tuple[list[str], Any], tmp_path: Path) -> None:
     words, _ = answered
     path = tmp_path / "no-model.onnx"

@@ -147,6 +147,7 @@ def test_a_contested_name_is_listed_with_both_remedies(invoke: Invoke, tmp_path:
 
 def test_one_detector_is_shown_with_types_ranges_and_marks(invoke: Invoke) -> None:
     said = invoke("plugins", "onnx-objects")
+    assert "std = null  (list of number or null, exactly 3, each above 0)" in said.stdout
     assert "threshold = null  (number or null, at least 0, at most 1)" in said.output
     assert "threads = 0  (integer, at least 0, at most 1,024, operational)" in said.output
     assert "input = pixels" in said.output

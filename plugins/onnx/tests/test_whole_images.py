@@ -99,6 +99,7 @@ def test_harmless_photographs_are_safe(
 
 
 def test_another_network_is_refused(user_model: UserModel) -> None:
-    path = user_model({"probabilities": np.zeros((1, 2), np.float32)}, shape=(1, 3, 224, 224))
+    outputs = {"probabilities": np.zeros((1, 2), np.float32), "features": np.zeros((1, 9))}
+    path = user_model(outputs, shape=(1, 3, 224, 224))
     with pytest.raises(ConfigurationError, match=r"not EfficientNet-lite0's.* \(N, 1000\)"):
         OnnxLabelDetector(OnnxLabelOptions(model=path)).start()

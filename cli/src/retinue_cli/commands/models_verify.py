@@ -15,13 +15,20 @@ from retinue_cli.options.plugins_dir import installed_plugins
 from retinue_cli.output.attributes import printable
 from retinue_cli.output.table import print_json
 
-DETECTOR = "onnx-objects"
+DETECTORS = ("onnx-objects", "onnx-labels")
 
 
 @click.command(short_help="Run an ONNX model on photographs and check its answers.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument(
     "photographs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True)
+)
+@click.option(
+    "--detector",
+    type=click.Choice(DETECTORS),
+    default=DETECTORS[0],
+    show_default=True,
+    help="Detector that reads the model: onnx-labels for a classifier.",
 )
 @json_options
 @click.option(
@@ -48,13 +55,14 @@ def verify(
     *,
     model: Path,
     photographs: tuple[Path, ...],
+    detector: str,
     options: dict[str, Any],
     expected: Path | None,
     min_iou: float,
     pictures: Path,
     as_json: bool,
 ) -> None:
-    """Show how onnx-objects reads the ONNX file MODEL, and what it finds in PHOTOGRAPHS.
+    """Show how a detector reads the ONNX file MODEL, and what it finds in PHOTOGRAPHS.
 
     Look at the saved pictures: wrong preprocessing raises no error but moves or misses boxes. With
     --expected, the exit code is 1 if an answer differs. Detections within 0.05 of the threshold
@@ -63,7 +71,7 @@ def verify(
     from retinue_cli.data.reference_answers import differences, read_expected
 
     answers = None if expected is None else read_expected(expected)
-    [made] = installed_plugins(None).make({DETECTOR: {**options, "model": str(model)}})
+    [made] = installed_plugins(None).make({detector: {**options, "model": str(model)}})
     looks, wrong = [], {}
     files = photograph_files(photographs)
     try:

@@ -21,12 +21,12 @@ class Expected:
     Attributes:
         label: The label.
         confidence: The confidence; 1 if the file has none.
-        box: The box as ratios of the image.
+        box: The box as ratios of the image; ``None`` for a label of the whole image.
     """
 
     label: str
     confidence: float
-    box: BoundingBox
+    box: BoundingBox | None
 
 
 def read_expected(path: Path) -> dict[str, list[Expected]]:
@@ -45,10 +45,11 @@ def read_expected(path: Path) -> dict[str, list[Expected]]:
                     Expected(
                         found["label"],
                         found["confidence"],
-                        BoundingBox(*(found[f"box_{edge}"] for edge in _EDGES)),
+                        BoundingBox(*(found[f"box_{edge}"] for edge in _EDGES))
+                        if found["box_left"] is not None
+                        else None,
                     )
                     for found in look["detections"]
-                    if found["box_left"] is not None
                 ]
                 for look in content
             }
@@ -101,14 +102,10 @@ def differences(
         min_iou: Minimum intersection over union of equal boxes, 0 to 1.
         threshold: The detector's threshold. Less confident detections are ignored.
     """
-    left = [one for one in found if one.box is not None]
+    left = [*found]
     sentences = []
     for wanted in sorted(expected, key=lambda one: -one.confidence):
-        rivals = [
-            (one.box.iou(wanted.box), one)
-            for one in left
-            if one.box is not None and one.label == wanted.label
-        ]
+        rivals = [(_overlap(one.box, wanted.box), one) for one in left if one.label == wanted.label]
         iou, best = max(rivals, key=lambda rival: rival[0], default=(0.0, None))
         if best is not None and iou >= min_iou:
             left.remove(best)
@@ -121,3 +118,10 @@ def differences(
         if one.confidence >= threshold + MARGIN
     ]
     return sentences
+
+
+def _overlap(one: BoundingBox | None, other: BoundingBox | None) -> float:
+    """Return the intersection over union of two places; the whole image has no box."""
+    if one is None or other is None:
+        return float(one is other)
+    return one.iou(other)

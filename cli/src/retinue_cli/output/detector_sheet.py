@@ -89,11 +89,16 @@ def bounds(schema: Mapping[str, Any]) -> Iterator[str]:
         "maxItems": "at most {}",
         "pattern": "matching {}",
     }
+    exact = {"minLength": ("maxLength", "{} characters"), "minItems": ("maxItems", "exactly {}")}
     for form in (schema, *schema.get("anyOf", ())):
-        for key, text in words.items():
-            if key in form:
-                value = form[key]
-                yield text.format(f"{value:,}" if isinstance(value, int | float) else value)
+        found = {key: (form[key], text) for key, text in words.items() if key in form}
+        for least, (most, text) in exact.items():
+            if least in found and most in found and form[least] == form[most]:
+                found[least] = form[least], text
+                del found[most]
+        for value, text in found.values():
+            yield text.format(f"{value:,}" if isinstance(value, int | float) else value)
+        yield from (f"each {bound}" for bound in dict.fromkeys(_bounds_of_items(form)))
 
 
 def plain(text: str) -> str:
@@ -109,8 +114,8 @@ def _kind(form: Mapping[str, Any]) -> str:
     if form.get("writeOnly"):
         return "secret text"
     if form.get("type") == "array":
-        items = form.get("items", {})
-        return f"list of {_kind(items)}" if items else "list"
+        kinds = dict.fromkeys(_kind(item) for item in _items(form))
+        return f"list of {' or '.join(kinds)}" if kinds else "list"
     names = {
         "string": {"path": "path"}.get(form.get("format", ""), "text"),
         "integer": "integer",
@@ -120,6 +125,18 @@ def _kind(form: Mapping[str, Any]) -> str:
         "null": "null",
     }
     return names.get(form.get("type", ""), "any")
+
+
+def _bounds_of_items(form: Mapping[str, Any]) -> Iterator[str]:
+    for item in _items(form):
+        if item.get("type") != "array":  # "each each at least 0" says little
+            yield from bounds(item)
+
+
+def _items(form: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the schemas of an array's items: one for all, or one each."""
+    items = form.get("prefixItems") or [form.get("items")]
+    return [item for item in items if item]
 
 
 def _jsonable(value: Any) -> Any:

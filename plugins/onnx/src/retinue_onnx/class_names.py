@@ -1,6 +1,8 @@
 """Names of an object detector's classes."""
 
 import ast
+import hashlib
+import json
 from importlib import resources
 from pathlib import Path
 
@@ -25,19 +27,27 @@ def coco_id_names() -> Names:
 
 
 def chosen_names(labels: Path | Names) -> Names:
-    """Return the names of the option: a file with one per line, or the names themselves.
+    """Return the names of the option: those of a file, or the names themselves.
+
+    A file has one name per line, or is the ``config.json`` that Hugging Face's exporter writes
+    beside a model (``id2label``, https://huggingface.co/docs/transformers/main_classes/configuration).
 
     Raises:
-        ConfigurationError: The file can't be read as UTF-8 text, or a name is missing.
+        ConfigurationError: The file can't be read, or a name is missing.
     """
     names = labels
     if isinstance(names, Path):
         try:
-            names = tuple(names.read_text(encoding="utf-8-sig").rstrip().splitlines())
-        except (OSError, UnicodeDecodeError) as error:
+            text = names.read_text(encoding="utf-8-sig")
+            if names.suffix == ".json":
+                by_id = json.loads(text)["id2label"]
+                names = tuple(str(by_id[str(index)]) for index in range(len(by_id)))
+            else:
+                names = tuple(text.rstrip().splitlines())
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise ConfigurationError(
-                f"option labels: {labels} cannot be read ({error}); "
-                "give a UTF-8 text file with one label a line, or a list of labels"
+                f"option labels: {labels} cannot be read ({error!r:.200}); give a UTF-8 text file "
+                "with one label a line, a config.json with id2label, or a list of labels"
             ) from error
     names = tuple(name.strip() for name in names)
     if not names or not all(names):
@@ -68,3 +78,9 @@ def names_in_metadata(metadata: dict[str, str]) -> Names | None:
             f"option labels: the file's metadata has labels that can't be read: names={text:.80}; "
             "set the option, with one label for each class in the order of the class ids"
         ) from None
+
+
+def fingerprint_with(fingerprint: str, labels: Names | None) -> str:
+    """Return the fingerprint of a model together with the labels that the user sets."""
+    names = "" if labels is None else json.dumps(labels)
+    return hashlib.sha256(f"{fingerprint}\n{names}".encode()).hexdigest()

@@ -27,12 +27,14 @@ class Classification:
     """The network's answer for one image.
 
     Attributes:
-        probabilities: Shape (classes,), float32: 0 to 1, their sum is 1.
-        features: Shape (1280,), float32: the mean of the last feature map.
+        probabilities: Shape (classes,), float32: 0 to 1. Their sum is 1, unless classes are
+            independent.
+        features: Shape (1280,), float32: the mean of the last feature map; ``None`` for networks
+            that don't report it.
     """
 
     probabilities: Floats
-    features: Floats
+    features: Floats | None
 
 
 class EfficientNet:

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
-from retinue_sdk import Detection, Json
+from retinue_sdk import ConfigurationError, Detection, Json
 from retinue_sdk.training import Trainer
 
-from retinue_onnx.class_names import names_in_metadata
+from retinue_onnx.class_names import chosen_names, fingerprint_with, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
 from retinue_onnx.imagenet import imagenet
-from retinue_onnx.options import OnnxOptions
+from retinue_onnx.options import Axes, OwnModelOptions, Scores
 from retinue_onnx.thresholds import thresholds_in_metadata
 
 if TYPE_CHECKING:
     from retinue_onnx.candidates import Floats
+    from retinue_onnx.classifiers import Classifier
     from retinue_onnx.efficientnet import Classification
     from retinue_onnx.layout import Network
     from retinue_onnx.letterbox import Placement
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
 
 DEFAULT_THRESHOLD = 0.5
 
+OWN_OUTPUTS = ["probabilities", "features"]
+"""The outputs of EfficientNet-lite0, the bundled one and trained ones."""
 
-class OnnxLabelOptions(OnnxOptions):
+OF_OTHERS = (
+    *("labels", "scores", "resize", "crop", "channels", "pixels", "mean", "std"),
+    *("axes", "input_side_px"),
+)
+"""Options that only models of other frameworks have."""
+
+
+class OnnxLabelOptions(OwnModelOptions):
     """Options of ``onnx-labels``."""
 
     threshold: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -40,6 +50,25 @@ class OnnxLabelOptions(OnnxOptions):
     """Whether to report groups of ImageNet's classes too: ``cat`` and ``animal`` beside ``Egyptian
     cat``.
     """
+
+    scores: Scores | None = None
+    """The model's answer for the classes: confidences, or logits before softmax (``logits``) or
+    sigmoid (``independent-logits``, for classes that don't exclude each other). Default: the only
+    one that fits the answer to a black image. An answer beyond 0 to 1 is read as ``logits``.
+    """
+
+    resize: Literal["crop", "letterbox", "stretch"] | None = None
+    """How images are resized: ``crop`` keeps the proportions and cuts the centre out, ``letterbox``
+    keeps all of the image, ``stretch`` changes its proportions.
+    """
+
+    crop: Annotated[float | None, Field(gt=0, le=1)] = None
+    """The part of the shorter side that remains with ``crop``. Default: 0.875, which is resizing to
+    256 pixels and cutting 224 out; 1 for Ultralytics.
+    """
+
+    input_side_px: Annotated[int | None, Field(ge=16, le=4096)] = None
+    """Side of the square input in pixels, if the model leaves it open."""
 
     embedding: bool = False
     """Whether to report a detection of kind ``embedding``. ``attributes.vector`` has 1,280 numbers
@@ -66,7 +95,7 @@ class Classes:
 
 
 class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
-    """Labels whole images: EfficientNet-lite0 with ImageNet's 1,000 classes, or with yours.
+    """Labels whole images: EfficientNet-lite0 with ImageNet's 1,000 classes, or your own model.
 
     `retinue models train --on local --kind labels` trains such a model.
     """
@@ -76,13 +105,15 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
     bundled_model: ClassVar[str] = "efficientnet-lite0.onnx"
 
     def __init__(self, options: OnnxLabelOptions) -> None:
-        """Find the model file.
+        """Find the model file and the class names.
 
         Raises:
-            ConfigurationError: It doesn't exist.
+            ConfigurationError: The model or the file of names doesn't exist.
         """
         super().__init__(options)
+        self._labels = None if options.labels is None else chosen_names(options.labels)
         self._classes: Classes
+        self._classifier: Classifier | None = None
 
     @classmethod
     def trainer(cls) -> Trainer:
@@ -91,17 +122,74 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
 
         return LinearProbe()
 
+    def model_fingerprint(self) -> str:
+        """Return the SHA-256 of the model file and of the labels."""
+        return fingerprint_with(super().model_fingerprint(), self._labels)
+
     def describe(self) -> Mapping[str, Json]:
-        """Return the network's inputs and outputs, and its labels."""
+        """Return the network's inputs and outputs, and how they are used."""
         if self._loaded is None:
             return {}
         names: list[Json] = [*self._classes.names]
-        return {**super().describe(), "labels": len(names), "first labels": names[:5]}
+        own: dict[str, Json] = {}
+        if (found := self._classifier) is not None:
+            canvas: list[Json] = [found.height, found.width]
+            own = {"scores": found.scores, "canvas": canvas, **found.preprocessing.as_json()}
+        return {
+            **super().describe(),
+            **own,
+            "labels": len(names),
+            "first labels": names[:5],
+            "threshold": self._minimum,
+        }
+
+    @property
+    def _axes(self) -> Axes | None:
+        return self.options.axes
 
     def _layout(self, session: "OnnxSession") -> "Network[Classification]":
+        if session.output_names == OWN_OUTPUTS:
+            return self._efficientnet(session)
+        from retinue_onnx.classifiers import recognised_classifier
+        from retinue_onnx.preprocessing import Choices
+
+        options = self.options
+        if options.embedding:
+            raise ConfigurationError(
+                "option embedding: only EfficientNet-lite0 reports a vector; leave it out"
+            )
+        self._classifier = recognised_classifier(
+            session,
+            Choices(
+                resize=options.resize,
+                channels=options.channels,
+                pixels=options.pixels,
+                mean=options.mean,
+                std=options.std,
+                crop=options.crop,
+            ),
+            scores=options.scores,
+            labels=self._labels or names_in_metadata(session.metadata),
+            side_px=options.input_side_px,
+        )
+        names, thresholds = self._classifier.labels, thresholds_in_metadata(session.metadata)
+        self._classes = _with_groups(names, thresholds)
+        if self._classifier.scores == "independent-logits":  # which have no sum
+            self._classes = Classes(names, {}, {}, thresholds)
+        return self._classifier
+
+    def _efficientnet(self, session: "OnnxSession") -> "Network[Classification]":
         from retinue_onnx.efficientnet import SIDE_PX, EfficientNet
 
-        self._classes = _classes(session.metadata)
+        needless = [name for name in OF_OTHERS if getattr(self.options, name) is not None]
+        if needless:
+            raise ConfigurationError(
+                f"option {needless[0]}: Retinue's own models know their labels and their "
+                "preprocessing; leave the option out, or set option model to another model"
+            )
+        names = names_in_metadata(dict(session.metadata))
+        thresholds = thresholds_in_metadata(session.metadata) if names else {}
+        self._classes = _with_groups(names or imagenet().names, thresholds)
         shapes = {"probabilities": (len(self._classes.names),), "features": (1_280,)}
         session.require("EfficientNet-lite0", (SIDE_PX, SIDE_PX), shapes)
         return EfficientNet()
@@ -115,7 +203,7 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
             Detection("label", name, score, attributes=self._attributes(name))
             for name, score in self._scores(found.probabilities)
         ]
-        if self.options.embedding:
+        if self.options.embedding and found.features is not None:
             vector = {"vector": _unit_vector(found.features)}
             detections.append(Detection("embedding", "EfficientNet-lite0", 1.0, attributes=vector))
         return detections
@@ -123,16 +211,21 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
     def _scores(self, probabilities: "Floats") -> list[tuple[str, float]]:
         """Return names with scores, best first; of equal ones, classes first, then small groups."""
         classes = self._classes
-        scores = dict(zip(classes.names, probabilities.tolist(), strict=True))
+        scores: dict[str, float] = {}
+        for name, score in zip(classes.names, probabilities.tolist(), strict=True):
+            scores[name] = max(score, scores.get(name, 0.0))
         if self.options.groups:
             for group, members in classes.groups.items():
                 scores[group] = float(probabilities[members].sum())
-        least = min([*classes.thresholds.values(), DEFAULT_THRESHOLD])
-        if self.options.threshold is not None:
-            least = self.options.threshold
-        promising = ((n, s) for n, s in scores.items() if s >= least)
+        promising = ((n, s) for n, s in scores.items() if s >= self._minimum)
         enough = [(n, min(s, 1.0)) for n, s in promising if s >= self._threshold(n)]
         return sorted(enough, key=lambda item: -item[1])[: self.options.max_labels]
+
+    @property
+    def _minimum(self) -> float:
+        if self.options.threshold is not None:
+            return self.options.threshold
+        return min([*self._classes.thresholds.values(), DEFAULT_THRESHOLD])
 
     def _threshold(self, name: str) -> float:
         if self.options.threshold is not None:
@@ -145,18 +238,13 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
         return {"Parents": parents} if parents else {}
 
 
-def _classes(metadata: Mapping[str, str]) -> Classes:
-    """Return the classes of a trained model by its metadata, and ImageNet's without any.
-
-    Raises:
-        ConfigurationError: The metadata can't be read.
-    """
-    names = names_in_metadata(dict(metadata))
-    if names is not None:
-        return Classes(names, {}, {}, thresholds_in_metadata(metadata))
+def _with_groups(names: Sequence[str], thresholds: Mapping[str, float]) -> Classes:
+    """Return classes, with groups if they are ImageNet's."""
     known = imagenet()
+    if tuple(names) != known.names:
+        return Classes(names, {}, {}, thresholds)
     groups = {name: sorted(members) for name, members in known.groups.items()}
-    return Classes(known.names, groups, known.parents, {})
+    return Classes(names, groups, known.parents, thresholds)
 
 
 def _unit_vector(features: "Floats") -> list[Json]:

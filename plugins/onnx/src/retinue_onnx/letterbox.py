@@ -112,6 +112,34 @@ def stretch(pixels: Pixels, *, height: int, width: int) -> tuple[Pixels, Placeme
     return _resized(pixels, height=height, width=width), Placement(0, 0, width, height)
 
 
+def cropped(image: Image, *, height: int, width: int, keep: float = 1) -> tuple[Pixels, Placement]:
+    """Decode an image as small as possible, and cut its centre out.
+
+    Args:
+        image: The image.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
+        keep: The part of the shorter side that remains, above 0, up to 1, if the canvas is square.
+
+    Returns:
+        The canvas, shape (height, width, 3), uint8, and the position of the whole image, which
+        extends beyond it.
+    """
+    size_px = image.measure()
+    scale = max(width / size_px[0], height / size_px[1]) / keep
+    inner = max(round(size_px[0] * scale), width), max(round(size_px[1] * scale), height)
+    left, top = (inner[0] - width) // 2, (inner[1] - height) // 2
+    pixels = image.scaled_pixels(*inner)
+    across, down = pixels.shape[1] / inner[0], pixels.shape[0] / inner[1]
+    canvas = _resized(
+        pixels,
+        height=height,
+        width=width,
+        box=(left * across, top * down, (left + width) * across, (top + height) * down),
+    )
+    return canvas, Placement(-left, -top, *inner)
+
+
 def _inside(size_px: tuple[int, int], *, height: int, width: int) -> tuple[int, int]:
     """Return width and height of an image that is scaled to fit the canvas."""
     scale = min(width / size_px[0], height / size_px[1])
@@ -121,10 +149,23 @@ def _inside(size_px: tuple[int, int], *, height: int, width: int) -> tuple[int, 
     )
 
 
-def _resized(pixels: Pixels, *, height: int, width: int) -> Pixels:
-    """Resize bilinearly, with a support that grows when shrinking to avoid aliasing."""
+def _resized(
+    pixels: Pixels,
+    *,
+    height: int,
+    width: int,
+    box: tuple[float, float, float, float] | None = None,
+) -> Pixels:
+    """Resize bilinearly, with a support that grows when shrinking to avoid aliasing.
+
+    Args:
+        pixels: Shape (h, w, 3), uint8.
+        height: New height in pixels.
+        width: New width in pixels.
+        box: Left, top, right and bottom of the part to resize, in pixels; ``None`` for all.
+    """
     image = PillowImage.fromarray(pixels)
     resized = image.resize(
-        (width, height), PillowImage.Resampling.BILINEAR, reducing_gap=REDUCING_GAP
+        (width, height), PillowImage.Resampling.BILINEAR, box, reducing_gap=REDUCING_GAP
     )
     return np.asarray(resized)

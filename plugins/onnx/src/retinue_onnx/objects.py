@@ -1,18 +1,15 @@
 """The detector ``onnx-objects``: 80 everyday objects, or the classes of your own model."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field
 from retinue_sdk import ConfigurationError, Detection, DetectorNotReadyError, Json
 from retinue_sdk.training import Trainer
 
-from retinue_onnx.class_names import chosen_names, names_in_metadata
+from retinue_onnx.class_names import chosen_names, fingerprint_with, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
-from retinue_onnx.options import Axes, Channels, OnnxOptions, PixelValues, Resize
+from retinue_onnx.options import Axes, OwnModelOptions, Resize
 from retinue_onnx.thresholds import thresholds_in_metadata
 
 if TYPE_CHECKING:
@@ -44,13 +41,10 @@ LayoutName = Literal[
 ]
 """Names of the readers, as in ``READERS`` of recognition.py, which is imported later."""
 
-PerChannel = tuple[float, float, float]
-
-
 DEFAULT_THRESHOLD = 0.45
 
 
-class ObjectOptions(OnnxOptions):
+class ObjectOptions(OwnModelOptions):
     """Options of ``onnx-objects``."""
 
     threshold: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -60,45 +54,17 @@ class ObjectOptions(OnnxOptions):
     thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
     """Minimum confidence of single labels, 0 to 1, instead of ``threshold``."""
 
-    labels: Path | tuple[str, ...] | None = None
-    """Names of the classes, ordered by id: a text file with one per line, or a list. Default: the
-    names in the model, or else those of COCO.
-    """
-
     layout: LayoutName | None = None
     """Format of the model's outputs. Default: the only one that fits their names and shapes."""
 
     resize: Resize | None = None
     """How images are resized: ``letterbox`` keeps their proportions and centres them,
     ``letterbox-top-left`` keeps them too, ``stretch`` doesn't. Default: as in the training of the
-    model's family, like the next four options.
+    model's family.
     """
-
-    channels: Channels | None = None
-    """Order of the channels."""
-
-    pixels: PixelValues | None = None
-    """Scale of the pixels. ``imagenet``: ImageNet's mean and standard deviation."""
-
-    mean: PerChannel | None = None
-    """Mean of each channel, 0 to 1, red first, instead of a scale. Needs ``std``."""
-
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    """Standard deviation of each channel, 0 to 1, red first. Needs ``mean``."""
-
-    axes: Axes | None = None
-    """Order of the axes of the model's input, if its shape doesn't show where the channels are."""
 
     input_side_px: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] | None = None
     """Side of the square input in pixels, if the model leaves it open. Default: 640."""
-
-    @model_validator(mode="after")
-    def _scale_is_complete(self) -> Self:
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std: set both options, or neither")
-        if self.mean is not None and self.pixels is not None:
-            raise ValueError("pixels: leave the option out if mean and std are set")
-        return self
 
 
 class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
@@ -132,8 +98,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
 
     def model_fingerprint(self) -> str:
         """Return the SHA-256 of the model file and of the labels."""
-        names = "" if self._labels is None else json.dumps(self._labels)
-        return hashlib.sha256(f"{super().model_fingerprint()}\n{names}".encode()).hexdigest()
+        return fingerprint_with(super().model_fingerprint(), self._labels)
 
     def describe(self) -> Mapping[str, Json]:
         """Return the network's inputs and outputs, and how they are used."""
@@ -165,21 +130,22 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         return self._lowest
 
     def _layout(self, session: "OnnxSession") -> "ObjectLayout":
-        from retinue_onnx.recognition import Choices, recognised
+        from retinue_onnx.preprocessing import Choices
+        from retinue_onnx.recognition import recognised
 
         options = self.options
         self._recognised = recognised(
             session,
             Choices(
-                layout=options.layout,
-                labels=self._labels or names_in_metadata(session.metadata),
                 resize=options.resize,
                 channels=options.channels,
                 pixels=options.pixels,
                 mean=options.mean,
                 std=options.std,
-                side_px=options.input_side_px,
             ),
+            layout=options.layout,
+            labels=self._labels or names_in_metadata(session.metadata),
+            side_px=options.input_side_px,
         )
         unknown = [name for name in options.thresholds if name not in self._recognised.labels]
         if unknown:

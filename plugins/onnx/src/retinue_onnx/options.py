@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
 from retinue_sdk import DetectorOptions, Operational
 
 from retinue_onnx.execution import CPU, CUDA, DEFAULT_PROVIDERS, TENSORRT, Execution
@@ -12,6 +12,12 @@ from retinue_onnx.s3_file import PATTERN
 
 Resize: TypeAlias = Literal["letterbox", "letterbox-top-left", "stretch"]
 """How images are resized for a network."""
+
+Crop: TypeAlias = Literal["crop"]
+"""How a classifier's images are usually resized: their centre is cut out."""
+
+Scores: TypeAlias = Literal["probabilities", "logits", "independent-logits"]
+"""What a classifier's numbers are: confidences, or logits before softmax or before sigmoid."""
 
 Channels: TypeAlias = Literal["rgb", "bgr"]
 """The order of an image's channels."""
@@ -21,6 +27,9 @@ PixelValues: TypeAlias = Literal["0-1", "0-255", "-1-1", "imagenet"]
 
 Axes: TypeAlias = Literal["nchw", "nhwc"]
 """The order of the axes of a network's input."""
+
+PerChannel: TypeAlias = tuple[float, float, float]
+"""Red, green and blue."""
 
 
 def _check_hash(model: object) -> object:
@@ -147,3 +156,37 @@ class OnnxOptions(RuntimeOptions):
             options[provider] = {**options.get(provider, {}), **chosen}
         options = {name: options[name] for name in providers if options.get(name)}
         return Execution(providers, options, asked_by, is_serial=self.cuda_graphs)
+
+
+class OwnModelOptions(OnnxOptions):
+    """Options of the detectors that read models of other frameworks."""
+
+    labels: Path | tuple[str, ...] | None = None
+    """Names of the classes, ordered by id: a text file with one per line, Hugging Face's
+    ``config.json``, or a list. Default: the names in the model, or else those of the bundled one.
+    """
+
+    channels: Channels | None = None
+    """Order of the channels. Default: as in the training of the model's family, otherwise RGB."""
+
+    pixels: PixelValues | None = None
+    """Scale of the pixels. ``imagenet``: ImageNet's mean and standard deviation. Default: as in the
+    training of the model's family.
+    """
+
+    mean: PerChannel | None = None
+    """Mean of each channel, 0 to 1, red first, instead of a scale. Needs ``std``."""
+
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    """Standard deviation of each channel, 0 to 1, red first. Needs ``mean``."""
+
+    axes: Axes | None = None
+    """Order of the axes of the model's input, if its shape doesn't show where the channels are."""
+
+    @model_validator(mode="after")
+    def _scale_is_complete(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std: set both options, or neither")
+        if self.mean is not None and self.pixels is not None:
+            raise ValueError("pixels: leave the option out if mean and std are set")
+        return self

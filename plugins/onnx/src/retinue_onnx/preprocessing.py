@@ -6,10 +6,10 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from retinue_sdk import Image, Pixels
+from retinue_sdk import ConfigurationError, Image, Pixels
 
-from retinue_onnx.letterbox import Placement, letterboxed, stretched
-from retinue_onnx.options import Channels, PixelValues, Resize
+from retinue_onnx.letterbox import Placement, cropped, letterboxed, stretched
+from retinue_onnx.options import Channels, Crop, PixelValues, Resize
 
 Canvases = npt.NDArray[np.uint8]
 """Images of one size: shape (N, height, width, 3), dtype uint8, RGB."""
@@ -41,18 +41,20 @@ class Preprocessing:
         channels: The order of the channels.
         mean: Subtracted from the pixels, in 0 to 255, red first.
         deviation: Divides the difference, in 0 to 255, red first.
+        crop: The part of the shorter side that ``resize="crop"`` keeps, above 0, up to 1.
     """
 
-    resize: Resize
+    resize: Resize | Crop
     fill: int
     channels: Channels
     mean: Colour
     deviation: Colour
+    crop: float = 1
 
     @classmethod
     def of(
         cls,
-        resize: Resize,
+        resize: Resize | Crop,
         pixels: PixelValues,
         *,
         channels: Channels = "rgb",
@@ -77,6 +79,8 @@ class Preprocessing:
         """Return the image on its canvas of height × width pixels, and its position there."""
         if self.resize == "stretch":
             return stretched(image, height=height, width=width)
+        if self.resize == "crop":
+            return cropped(image, height=height, width=width, keep=self.crop)
         return letterboxed(
             image,
             height=height,
@@ -104,5 +108,58 @@ class Preprocessing:
                 "mean": [value / 255 for value in self.mean],
                 "std": [value / 255 for value in self.deviation],
             }
-        fill = {} if self.resize == "stretch" else {"fill": self.fill}
-        return {"resize": self.resize, **fill, "channels": self.channels, **scale}
+        extra: dict[str, Any] = {}
+        if self.resize == "crop":
+            extra = {"crop": self.crop}
+        elif self.resize != "stretch":
+            extra = {"fill": self.fill}
+        return {"resize": self.resize, **extra, "channels": self.channels, **scale}
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The user's settings of the preprocessing; ``None`` for the file's or the family's.
+
+    Attributes:
+        resize: How images are resized.
+        channels: The order of the channels.
+        pixels: The scale of the pixels.
+        mean: Mean of each channel, 0 to 1, red first.
+        std: Standard deviation of each channel, 0 to 1, red first.
+        crop: The part of the shorter side that is kept.
+    """
+
+    resize: Resize | Crop | None = None
+    channels: Channels | None = None
+    pixels: PixelValues | None = None
+    mean: Colour | None = None
+    std: Colour | None = None
+    crop: float | None = None
+
+    def applied_to(self, usual: Preprocessing, *, takes_bytes: bool) -> Preprocessing:
+        """Return a family's preprocessing with these changes.
+
+        Raises:
+            ConfigurationError: The network takes bytes, and the user sets another scale.
+        """
+        if takes_bytes:
+            if self.pixels not in (None, "0-255") or self.mean is not None:
+                name = "mean" if self.pixels is None else "pixels"
+                raise ConfigurationError(
+                    f"option {name}: the model takes bytes (uint8), which are always 0 to 255; "
+                    "leave the option out"
+                )
+            usual = usual.with_pixels("0-255")
+        elif self.pixels is not None:
+            usual = usual.with_pixels(self.pixels)
+        if self.mean is not None and self.std is not None:
+            red, green, blue = self.mean
+            usual = replace(usual, mean=(red * 255, green * 255, blue * 255))
+            red, green, blue = self.std
+            usual = replace(usual, deviation=(red * 255, green * 255, blue * 255))
+        return replace(
+            usual,
+            resize=self.resize or usual.resize,
+            channels=self.channels or usual.channels,
+            crop=self.crop or usual.crop,
+        )

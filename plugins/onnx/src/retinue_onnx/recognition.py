@@ -1,15 +1,14 @@
 """Choose the reader of a network by the names and shapes of its outputs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from retinue_sdk import ConfigurationError, Image, Pixels
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import Names, coco_id_names, coco_names
 from retinue_onnx.letterbox import Placement
-from retinue_onnx.options import Channels, PixelValues, Resize
-from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.preprocessing import Choices, Preprocessing
 from retinue_onnx.readers.detr import DeformableDetr, Detr, RfDetr, RtDetrLogits
 from retinue_onnx.readers.end_to_end import CountedRows, NumberedRows, Queries, Rows
 from retinue_onnx.readers.mmdeploy import MmDeploy
@@ -25,7 +24,7 @@ from retinue_onnx.readers.yolo import (
     YoloX,
     YoloXDecoded,
 )
-from retinue_onnx.session import Array, OnnxSession
+from retinue_onnx.session import Array, OnnxSession, canvas_size
 
 READERS: tuple[type[Reader], ...] = (
     NanoDet,
@@ -56,31 +55,6 @@ YOLO and RT-DETR.
 
 COCO_SIZES = (len(coco_names()), len(coco_id_names()))
 """Numbers of classes for which a model needs no labels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The user's settings of a model; ``None`` for the file's or the family's.
-
-    Attributes:
-        layout: The reader's name.
-        labels: The labels.
-        resize: How images are resized.
-        channels: The order of the channels.
-        pixels: The scale of the pixels.
-        mean: Mean of each channel, 0 to 1, red first.
-        std: Standard deviation of each channel, 0 to 1, red first.
-        side_px: Side of the canvas in pixels, if the network leaves it open.
-    """
-
-    layout: str | None = None
-    labels: Names | None = None
-    resize: Resize | None = None
-    channels: Channels | None = None
-    pixels: PixelValues | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    side_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +96,36 @@ class ObjectLayout:
         return self.labels[number] if 0 <= number < len(self.labels) else None
 
 
-def recognised(session: OnnxSession, choices: Choices) -> ObjectLayout:
+def recognised(
+    session: OnnxSession,
+    choices: Choices,
+    *,
+    layout: str | None = None,
+    labels: Names | None = None,
+    side_px: int | None = None,
+) -> ObjectLayout:
     """Return the layout of a network, after running it once on a black image.
+
+    Args:
+        session: The loaded network.
+        choices: The preprocessing that the user sets.
+        layout: The reader's name, if the user chose it.
+        labels: The labels that the user or the file gives; ``None`` without any.
+        side_px: Side of the canvas in pixels, if the network leaves it open.
 
     Raises:
         ConfigurationError: No reader understands the outputs, several do, or the labels don't
             match them.
     """
-    height, width = canvas_size(session, choices.side_px)
+    height, width = canvas_size(session, side_px, default=DYNAMIC_SIDE_PX)
     remedy = "set option input_side_px to the size it was exported for, or export it again"
     outputs = session.probe(height=height, width=width, remedy=remedy)
-    probe = Probe(session.output_names, outputs, height, width, session.batch or 1, choices.labels)
-    reader = chosen_reader(probe, choices.layout)
+    probe = Probe(session.output_names, outputs, height, width, session.batch or 1, labels)
+    reader = chosen_reader(probe, layout)
     return ObjectLayout(
         reader,
-        _preprocessing(session, reader, choices),
-        _labels(reader, choices.labels),
+        choices.applied_to(reader.preprocessing, takes_bytes=session.takes_bytes),
+        _labels(reader, labels),
         height,
         width,
         [output.shape for output in outputs],
@@ -176,21 +164,6 @@ def chosen_reader(probe: Probe, layout: str | None = None) -> Reader:
     return fitting[0]
 
 
-def canvas_size(session: OnnxSession, side_px: int | None) -> tuple[int, int]:
-    """Return height and width of the canvas in pixels.
-
-    Raises:
-        ConfigurationError: The user's size differs from the network's.
-    """
-    size = session.height or side_px or DYNAMIC_SIDE_PX, session.width or side_px or DYNAMIC_SIDE_PX
-    if side_px is not None and size != (side_px, side_px):
-        raise ConfigurationError(
-            f"option input_side_px: the model only takes {size[1]} × {size[0]} pixels, "
-            f"not {side_px}; leave the option out"
-        )
-    return size
-
-
 def _found(probe: Probe) -> str:
     return "; ".join(
         f"{name} {output.dtype} {output.shape}"
@@ -206,12 +179,13 @@ def _not_understood(probe: Probe, families: Sequence[type[Reader]]) -> Configura
             f"an input of {probe.width} × {probe.height} pixels: {_found(probe)}. Needed: "
             f"{understood}. Leave the option out, or choose another layout"
         )
+    is_classifier = probe.only(probe.batch, None) is not None
     return ConfigurationError(
         f"option model: its outputs are not understood. Found for an input of {probe.width} × "
         f"{probe.height} pixels: {_found(probe)}.\n"
         f"Understood are:\n{understood}.\n"
         "Export the model in one of these forms, and set option labels if it has other classes "
-        "than COCO"
+        "than COCO" + (". It looks like a classifier: use onnx-labels" if is_classifier else "")
     )
 
 
@@ -237,32 +211,3 @@ def _labels(reader: Reader, given: Names | None) -> Names:
     if reader.classes == len(coco_id_names()):
         return coco_id_names()
     return coco_id_names()[reader.first_class :] if reader.first_class else coco_names()
-
-
-def _preprocessing(session: OnnxSession, reader: Reader, choices: Choices) -> Preprocessing:
-    """Return the family's preprocessing with the user's changes.
-
-    Raises:
-        ConfigurationError: The network takes bytes, and the user sets another scale.
-    """
-    usual = reader.preprocessing
-    if session.takes_bytes:
-        if choices.pixels not in (None, "0-255") or choices.mean is not None:
-            name = "mean" if choices.pixels is None else "pixels"
-            raise ConfigurationError(
-                f"option {name}: the model takes bytes (uint8), which are always 0 to 255; leave "
-                "the option out"
-            )
-        usual = usual.with_pixels("0-255")
-    elif choices.pixels is not None:
-        usual = usual.with_pixels(choices.pixels)
-    if choices.mean is not None and choices.std is not None:
-        red, green, blue = choices.mean
-        usual = replace(usual, mean=(red * 255, green * 255, blue * 255))
-        red, green, blue = choices.std
-        usual = replace(usual, deviation=(red * 255, green * 255, blue * 255))
-    return replace(
-        usual,
-        resize=choices.resize or usual.resize,
-        channels=choices.channels or usual.channels,
-    )

@@ -286,6 +286,33 @@ class OnnxSession:
         return checked(self._session.run(None, inputs))
 
 
+def canvas_size(
+    session: OnnxSession, side_px: int | None, *, default: int | None
+) -> tuple[int, int]:
+    """Return height and width of the canvas in pixels.
+
+    Args:
+        session: The loaded network.
+        side_px: The user's size.
+        default: The size if neither the network nor the user sets it.
+
+    Raises:
+        ConfigurationError: The user's size differs from the network's, or there is none.
+    """
+    height, width = session.height or side_px or default, session.width or side_px or default
+    if height is None or width is None:
+        raise ConfigurationError(
+            "option input_side_px: the model leaves the size of its input open; set the option to "
+            "the size that it was trained for, such as 224"
+        )
+    if side_px is not None and (height, width) != (side_px, side_px):
+        raise ConfigurationError(
+            f"option input_side_px: the model only takes {width} × {height} pixels, "
+            f"not {side_px}; leave the option out"
+        )
+    return height, width
+
+
 def checked(outputs: Sequence[Any]) -> list[Array]:
     """Return a network's outputs: floats as float32, integers unchanged.
 
@@ -314,7 +341,10 @@ def _orders(shape: Sequence[object], axes: Axes | None) -> list[Axes]:
         for order, size in sizes.items()
         if axes in (None, order) and (size == 3 or not isinstance(size, int))
     ]
-    certain = [order for order in possible if sizes[order] == 3]
+    # Hugging Face's exporter leaves the channels open, and names the axis.
+    certain = [
+        order for order in possible if sizes[order] == 3 or "channel" in str(sizes[order]).lower()
+    ]
     return certain if len(certain) == 1 else possible
 
 

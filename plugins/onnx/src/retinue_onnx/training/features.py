@@ -124,8 +124,8 @@ class Features:
         number = int(sample.example.sha256[:16], 16)
         random = np.random.default_rng([self._seed, number])
         canvases = [self._view(pixels, view, random) for view in range(views)]
-        outputs = self._session.run(self._network.preprocessing.normalise(np.stack(canvases)))
-        return np.stack([one.features for one in self._network.read(outputs, views, 0.0)])
+        _, features = self._session.run(self._network.preprocessing.normalise(np.stack(canvases)))
+        return features
 
     def _view(self, pixels: Pixels, number: int, random: Random) -> Pixels:
         if number > 1:

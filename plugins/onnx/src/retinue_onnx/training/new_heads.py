@@ -32,8 +32,9 @@ from retinue_onnx.boxes import bounding_boxes
 from retinue_onnx.candidates import Candidates, Floats
 from retinue_onnx.letterbox import Placement
 from retinue_onnx.model_file import ModelFile
+from retinue_onnx.preprocessing import Choices
 from retinue_onnx.readers.nanodet import NanoDet
-from retinue_onnx.recognition import Choices, recognised
+from retinue_onnx.recognition import recognised
 from retinue_onnx.session import OnnxSession
 from retinue_onnx.training.assignment import cells_inside
 from retinue_onnx.training.detection_head import Adam, Gradients, forward, gradients_of, sampled
@@ -346,7 +347,7 @@ class _Run:
     ) -> list[tuple[Found, Sequence[Annotated]]]:
         """Return findings and true things of images, found by a whole network."""
         session = OnnxSession(model)
-        layout = recognised(session, Choices(layout=NanoDet.name, labels=self._labels))
+        layout = recognised(session, Choices(), layout=NanoDet.name, labels=self._labels)
         answers: list[tuple[Found, Sequence[Annotated]]] = []
         for done, example in enumerate(examples, start=1):
             canvas, placement = layout.place(example.load())
