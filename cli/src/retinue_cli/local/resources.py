@@ -62,6 +62,13 @@ def wire(endpoint: AwsEndpoint, name: str, *, visibility_timeout_seconds: int = 
         ) from error
 
 
+def stop_notifications(endpoint: AwsEndpoint, wiring: Wiring) -> None:
+    """Stop the bucket from notifying the topic, until ``wire`` is called again."""
+    endpoint.client("s3").put_bucket_notification_configuration(
+        Bucket=wiring.bucket, NotificationConfiguration={}
+    )
+
+
 def is_empty(endpoint: AwsEndpoint, wiring: Wiring) -> bool:
     """Return whether no message is waiting, in flight or delayed."""
     attributes = endpoint.client("sqs").get_queue_attributes(

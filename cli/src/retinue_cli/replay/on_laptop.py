@@ -16,7 +16,7 @@ from rich.console import Console
 
 from retinue_cli.local.folders import Folders
 from retinue_cli.local.photographs import Photograph, package_photographs
-from retinue_cli.local.resources import is_empty
+from retinue_cli.local.resources import is_empty, stop_notifications
 from retinue_cli.local.signals import Interruption
 from retinue_cli.local.stack import LocalStack, local_stack, local_worker
 from retinue_cli.local.state import State
@@ -89,6 +89,9 @@ def retry(
         try:
             stack = entered.enter_context(local_stack(state, console))
             photographs = [photograph for _, photograph in originals.found]
+            # The event of an upload would run the detectors once more, and also those that weren't
+            # asked for.
+            stop_notifications(stack.endpoint, stack.wiring)
             upload(stack.endpoint, stack.wiring.bucket, photographs, lambda _: interruption.check())
             client = AwsClient(stack.endpoint.client("sqs"))
             with Sender(client, stack.wiring.queue_url) as sender:
