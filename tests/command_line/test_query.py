@@ -1,11 +1,14 @@
 """Test the logins that may query, and the formats of the result."""
 
 import json
+import shlex
 from collections.abc import Callable
 
 import psycopg
 import pytest
 from click.testing import Result
+from retinue_cli.options import database
+from retinue_history import HistoryUnavailableError
 from sqlalchemy import make_url
 
 Cli = Callable[..., Result]
@@ -19,11 +22,34 @@ def test_the_workers_own_url_asks_as_the_reader(cli: Cli, history_url: str) -> N
 def test_a_server_that_does_not_let_in_the_reader(
     cli: Cli, history_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nowhere = make_url(history_url).set(database="none").render_as_string(hide_password=False)
-    monkeypatch.setenv("RETINUE_DATABASE_URL", nowhere)
+    def refuse(url: str) -> None:
+        raise HistoryUnavailableError("no password supplied")
+
+    monkeypatch.setattr(database, "check_reader", refuse)
     said = cli("query", "select 1", exit_code=2).stderr
     assert "RETINUE_QUERY_DATABASE_URL" in said
     assert "retinue_reader" in said
+
+
+READING = ("query 'select 1'", "failures", "schema", "top --once", "replay", "export rows.csv")
+OWNING = ("migrate", "maintain", "forget --image x --yes")
+
+
+def test_a_database_that_cannot_be_used_is_one_line_with_the_remedy(
+    cli: Cli, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(history_url)
+    for unusable, remedy, commands in (
+        (url.set(query={}, host="127.0.0.1", port=1), "URL's host and port", READING + OWNING),
+        (url.set(database="none"), '"none" does not exist. Create it', READING + OWNING),
+        (url.set(username="nobody"), '"nobody" does not exist. Check login', OWNING),
+    ):
+        address = unusable.render_as_string(hide_password=False)
+        monkeypatch.setenv("RETINUE_DATABASE_URL", address)
+        for command in commands:
+            said = cli(*shlex.split(command), exit_code=1).stderr
+            assert said.count("\n") == 1, (command, said)
+            assert remedy in said
 
 
 def test_an_owner_given_for_queries_is_refused(

@@ -1,5 +1,6 @@
 """A database's URL means the same to workers and to commands that read, whatever is in it."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from retinue_history.analysis.activity import ActivityReader
 from retinue_history.analysis.query import run_query
 from retinue_history.db.connections import connect
 from retinue_history.db.engine import create_history_engine
+from retinue_history.db.error_mapping import explain
 from retinue_history.db.snapshot import snapshot
 from sqlalchemy import make_url
 from stack.gate import Gate
@@ -139,3 +141,24 @@ def test_what_libpq_cannot_use_is_refused_at_once(url: str, complaint: str) -> N
         with pytest.raises(ValueError, match=complaint) as refusal:
             use(url)
         assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ('connection failed: FATAL:  password authentication failed for user "u"', "login and"),
+        ("connection failed: fe_sendauth: no password supplied", "login and password"),
+        ('connection failed: FATAL:  PAM authentication failed for user "u"', "login and password"),
+        ('connection failed: FATAL:  no pg_hba.conf entry for host "1", no encryption', "sslmode"),
+        ("connection failed: FATAL:  sorry, too many clients already", "max_connections"),
+        ("connection failed: FATAL:  the database system is starting up", "Wait until"),
+        ("connection timeout expired", "host and port"),
+        ("failed to resolve host 'h': [Errno -2] Name or service not known", "host and port"),
+        ("connection failed: refused\n\tIs the server running there?\n", "refused. Check the"),
+        ("server closed the connection unexpectedly\n\tThis probably means that", "unexpectedly$"),
+    ],
+)
+def test_errors_of_a_connection_are_one_line_with_the_remedy(said: str, remedy: str) -> None:
+    message = str(explain(psycopg.OperationalError(said)))
+    assert "\n" not in message
+    assert re.search(remedy, message)

@@ -85,7 +85,8 @@ def reader_url(settings: Settings) -> Iterator[str]:
 
     Raises:
         ConfigurationError: No database is set, and the laptop has none. Or only the worker's is
-            set, and its server refuses ``retinue_reader`` without a password.
+            set, and its server accepts that login, but not ``retinue_reader`` without a password.
+        HistoryUnavailableError: The server of the worker's URL can't be reached, or refuses it.
     """
     if settings.query_database_url is not None:
         from retinue_workers.recording.db_auth import signed_in
@@ -93,13 +94,13 @@ def reader_url(settings: Settings) -> Iterator[str]:
         yield signed_in(settings, settings.query_database_url.get_secret_value())
         return
     if settings.database_url is not None:
-        yield _as_reader(settings.database_url.get_secret_value())
+        yield _as_reader(settings, settings.database_url.get_secret_value())
         return
     with laptop_url(READER) as url:
         yield url
 
 
-def _as_reader(url: str) -> str:
+def _as_reader(settings: Settings, url: str) -> str:
     """Return the URL of the same database for ``retinue_reader``, if the server accepts it."""
     from sqlalchemy import URL, make_url
     from sqlalchemy.exc import ArgumentError
@@ -119,6 +120,11 @@ def _as_reader(url: str) -> str:
     try:
         check_reader(reader)
     except (HistoryError, ValueError) as error:
+        from retinue_history.db.connections import connect
+        from retinue_workers.recording.db_auth import signed_in
+
+        # If the owner isn't accepted either, the reader's login isn't the cause.
+        connect(signed_in(settings, url), "retinue query").close()
         raise ConfigurationError(
             f"RETINUE_QUERY_DATABASE_URL is not set, and {READER} cannot be used on the server of "
             f"RETINUE_DATABASE_URL: {error}\nGive RETINUE_QUERY_DATABASE_URL the URL of a login "

@@ -4,6 +4,7 @@ Only an error about values rejects the records. Any other error, known or not, c
 unavailable database.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,25 @@ _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError
 # Refusals of poolers, which have no SQLSTATE: PgBouncer, and Amazon RDS Proxy.
 _NO_TRANSACTIONS = "statement pooling"
 _NO_PARAMETER = ("unsupported startup parameter", "command-line options")
+# Refusals of new connections, which have no SQLSTATE either: libpq keeps only the text.
+_NOT_CONNECTED = (
+    "connection failed",
+    "connection is bad",
+    "connection timeout",
+    "failed to resolve",
+)
+_REMEDIES = {
+    r"password authentication failed|no password supplied|PAM authentication failed"
+    r'|role "[^"]*" (does not exist|is not permitted)': "Check login and password of the "
+    "database URL",
+    r'database "[^"]*" does not exist': "Create it, or check the end of the database URL",
+    r"no pg_hba.conf entry|SSL|certificate": "The server must accept this login from this address: "
+    "check its pg_hba.conf and the database URL's sslmode",
+    r"too many clients|remaining connection slots|too many connections": "Wait, or raise the "
+    "server's max_connections",
+    r"starting up|shutting down|recovery mode": "Wait until it accepts connections",
+}
+_UNREACHED = "Check the database URL's host and port, and that the server is running"
 
 
 def is_conflict(error: BaseException | None) -> bool:
@@ -101,13 +121,25 @@ def _sqlstate(error: BaseException | None) -> str:
     return getattr(error, "sqlstate", None) or ""
 
 
+def _without_server(said: str) -> str:
+    """Return the client's own message in one line, and the remedy if there is no connection."""
+    # Lines that are indented are libpq's guesses.
+    lines = [line.strip() for line in said.splitlines() if line[:1] not in ("\t", " ", "")]
+    message = "; ".join(lines)
+    if not message.startswith(_NOT_CONNECTED):
+        return message
+    remedies = (remedy for cause, remedy in _REMEDIES.items() if re.search(cause, message))
+    message = message.removeprefix("connection failed: ")
+    return f"{message}. {next(remedies, _UNREACHED)}"
+
+
 def _message(error: BaseException | None) -> str:
     """Return Postgres' message without the statement and its parameters, which may be huge."""
     if not isinstance(error, psycopg.Error):
         return str(error)
     diagnosis = error.diag
     if not diagnosis.message_primary:
-        return str(error)
+        return _without_server(str(error))
     hint = diagnosis.message_hint
     if not hint and diagnosis.sqlstate in _REFUSED:
         hint = "A worker's login must be a member of retinue_writer"
