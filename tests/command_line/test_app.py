@@ -1,6 +1,7 @@
 """The commands as a whole: their list, and how they end."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -117,6 +118,20 @@ def test_a_full_disk_is_one_line() -> None:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.stderr == "error: cannot write standard output: No space left on device\n"
     assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["schema", "--help"]])
+def test_a_reader_that_ends_early_is_141_without_a_word(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "retinue_cli", *arguments]
+    try:
+        ended = subprocess.run(
+            command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_an_answer_of_no_does_nothing() -> None:

@@ -3,6 +3,8 @@
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -58,6 +60,11 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _COMMANDS = {name: place for group in _GROUPS.values() for name, place in group.items()}
 
 
+CLOSED_PIPE = 141
+"""Exit code if the reader of the output ends early, as `head` does: 128 + SIGPIPE, which shells
+report for other programs."""
+
+
 class _Failure(click.ClickException):
     """A dependency doesn't answer, or refuses."""
 
@@ -74,7 +81,11 @@ class _Commands(click.Group):
     """Lists commands by purpose, and prints errors in one form, without a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run a command and exit: with 1 after a failure, 2 after wrong usage, 130 after Ctrl-C."""
+        """Run a command and exit.
+
+        The exit code is 1 after a failure, 2 after wrong usage, 130 after Ctrl-C, and 141 if the
+        reader of the output is gone.
+        """
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
@@ -88,15 +99,24 @@ class _Commands(click.Group):
             said = "no answer on standard input" if isinstance(cause, EOFError) else "not confirmed"
             _print_error(click.ClickException(f"{said}; nothing was done"))
             sys.exit(1)
+        except SystemExit as ended:  # Rich exits with 1 after a closed pipe
+            if not isinstance(ended.__context__, BrokenPipeError):
+                raise
+            _discard_output()
+            sys.exit(CLOSED_PIPE)
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 raise
             where = error.filename or "standard output"
             _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
-            discard = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(discard, 1)  # Python writes the rest at its end, which would fail again
+            _discard_output()
             sys.exit(1)
         sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line, and print the help."""
+        with _exit_at_closed_pipe():
+            return super().make_context(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of use."""
@@ -131,7 +151,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Exit with 2 for a wrong setting, 1 if the database is unavailable."""
         try:
-            return super().invoke(ctx)
+            with _exit_at_closed_pipe():
+                return super().invoke(ctx)
         except ConfigurationError as error:
             raise _Refusal(str(error)) from error
         except (HistoryError, QueueUnavailableError, AwsUnavailableError, FacesError) as error:
@@ -147,6 +168,21 @@ def _load(name: str) -> click.Command:
             raise
         return _without_console(name)
     return command
+
+
+@contextmanager
+def _exit_at_closed_pipe() -> Iterator[None]:
+    """Exit if the reader of the output is gone, before click exits with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.exit(CLOSED_PIPE)
+
+
+def _discard_output() -> None:
+    """Discard what is still to be written, which Python does at its end, and which would fail."""
+    discard = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(discard, 1)
 
 
 def _without_console(name: str) -> click.Command:
@@ -185,4 +221,7 @@ def retinue() -> None:
 
     Settings come from environment variables named RETINUE_…; docs/settings.md lists them. Without
     any, all commands use the history under .retinue that `retinue run` creates.
+
+    The exit code is 0 after success, 1 after a failure, 2 for a wrong argument or setting, 130 after
+    Ctrl-C, and 141 if the reader of the output ends early, as `head` does.
     """

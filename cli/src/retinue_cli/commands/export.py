@@ -144,8 +144,7 @@ def export(
             if not written.detections:
                 complaints = misspelt(history, detectors=what.detectors, labels=what.labels)
     except BrokenPipeError:  # the reader of standard output has closed it
-        sys.stderr.close()
-        sys.exit(141)
+        raise
     except OSError as error:
         raise click.ClickException(f"cannot write {out}: {error}") from error
     for complaint in complaints:
