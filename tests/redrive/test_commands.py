@@ -79,7 +79,7 @@ def test_a_bucket_is_backfilled_and_what_failed_is_replayed(
     uri = f"s3://{bucket}/in/"
     said = tell("backfill", uri, "--dry-run")
     assert f"{IMAGES} images to ask for" in said
-    assert "1 no images by their names" in said
+    assert "1 without an image's extension" in said
     assert pool.bodies() == []
     assert f"sent {IMAGES} messages" in tell("backfill", uri, "--yes", "--per-second", "1000")
     work_off(pool, 2 * IMAGES, count)

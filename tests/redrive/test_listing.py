@@ -38,7 +38,7 @@ def test_an_unversioned_bucket_is_listed(s3: "S3Client", bucket: str) -> None:
     (page,) = Bucket(s3, bucket).pages()
     assert [request.reference for request in page.requests] == list(images.values())
     assert all(request.size_bytes == 1 for request in page.requests)
-    assert page.left_out == {"no images by their names": 1, "folders": 1}
+    assert page.left_out == {"without an image's extension": 1, "that mark folders": 1}
     assert len(references(Bucket(s3, bucket, "", KeyFilter(all_files=True)))) == 5
     assert references(Bucket(s3, bucket, "deep/")) == [images["deep/er/ü 日.JPEG"]]
 

@@ -214,8 +214,8 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
             f"  {count(found.jobs, 'open job')}: results will not be recorded, and the service "
             "bills a job that has started"
         )
-    if found.images and subject.bucket is None:
-        lines.append(f"  in {', '.join(found.buckets)}")
+    if found.images and subject.bucket is None and not is_laptop:
+        lines.append(f"  buckets: {', '.join(found.buckets)}")
     if is_laptop:
         lines.append("  this machine: pictures of them, and lines of logs that name them")
         lines.append("  the photographs stay; the next `retinue run` looks at them again")

@@ -77,11 +77,11 @@ class KeyFilter:
 
     def _why_not(self, listed: "Listed") -> str | None:
         if listed.key.endswith("/") and listed.size_bytes == 0:
-            return "folders"
+            return "that mark folders"
         if listed.storage_class in ARCHIVED:
             return "archived: restore them first"
         if not self.all_files and PurePosixPath(listed.key).suffix.lower() not in SUFFIXES:
-            return "no images by their names"
+            return "without an image's extension"
         return None
 
 
