@@ -222,6 +222,6 @@ def retinue() -> None:
     Settings come from environment variables named RETINUE_…; docs/settings.md lists them. Without
     any, all commands use the history under .retinue that `retinue run` creates.
 
-    The exit code is 0 after success, 1 after a failure, 2 for a wrong argument or setting, 130 after
-    Ctrl-C, and 141 if the reader of the output ends early, as `head` does.
+    The exit code is 0 after success, 1 after a failure, 2 for a wrong argument or setting, 130
+    after Ctrl-C, and 141 if the reader of the output ends early, as `head` does.
     """
