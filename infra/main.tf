@@ -303,15 +303,16 @@ module "model_reaper" {
 module "observability" {
   source = "./modules/observability"
 
-  name                = local.name
-  cluster_name        = local.cluster.name
-  database_identifier = var.existing_database == null ? module.database.identifier : null
-  database_storage_gb = var.database.storage_gb
-  image_topic_name    = one(module.image_bucket[*].topic_name)
-  existing_topic_arn  = var.existing_alarm_topic_arn
-  key_arn             = local.key_arn
-  alarm_emails        = var.alarm_emails
-  monthly_budget_usd  = var.monthly_budget_usd
+  name                    = local.name
+  cluster_name            = local.cluster.name
+  database_identifier     = var.existing_database == null ? module.database.identifier : null
+  database_storage_gb     = var.database.storage_gb
+  database_instance_class = var.database.instance_class
+  image_topic_name        = one(module.image_bucket[*].topic_name)
+  existing_topic_arn      = var.existing_alarm_topic_arn
+  key_arn                 = local.key_arn
+  alarm_emails            = var.alarm_emails
+  monthly_budget_usd      = var.monthly_budget_usd
 
   pools = { for name, pool in module.pool : name => {
     queue_name             = pool.queue.name

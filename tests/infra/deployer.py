@@ -22,6 +22,7 @@ SERVICES = {
     "EC2": ("ec2", ["*"]),
     "ECR": ("ecr", ["arn:aws:ecr:*:*:repository/retinue"]),
     "ECS": ("ecs", ["*"]),
+    "EventBridge": ("events", ["arn:aws:events:*:*:rule/retinue-*"]),
     "IAM": ("iam", ["arn:aws:iam::*:role/retinue-*", "arn:aws:iam::*:policy/retinue-*",
                     "arn:aws:iam::*:instance-profile/retinue-*"]),
     "KMS": ("kms", ["*"]),
@@ -66,9 +67,18 @@ LATER = ("Delete", "Modify", "Put", "Set", "Tag", "Untag", "Update")
 """Beginnings of operations that change or remove what a deployment has created."""
 
 OPTIONS = [
-    "autoscaling:*", "budgets:*", "elasticloadbalancing:*", "events:*", "inspector2:Enable",
+    "athena:*", "autoscaling:*", "budgets:*", "elasticloadbalancing:*", "events:*", "glue:*",
+    "inspector2:Enable",
 ]  # fmt: skip
-"""Actions of parts that the recorded deployment lacks: GPU, console, existing buckets, budget."""
+"""Actions of parts that the recorded deployment lacks: archive, GPU, console, existing buckets,
+budget."""
+
+READS_OF_OPTIONS = [
+    "athena:Get*", "athena:List*", "autoscaling:Describe*", "budgets:ListTagsForResource",
+    "budgets:ViewBudget", "elasticloadbalancing:Describe*", "events:Describe*", "events:List*",
+    "glue:GetDatabase", "glue:GetTable*", "glue:GetTags",
+]  # fmt: skip
+"""Actions of a plan of these parts."""
 
 BY_SERVICES = [
     "iam:CreateServiceLinkedRole", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt",
@@ -122,6 +132,7 @@ def policies(calls: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {
         "plan": [
             _allow("Read", reads, ["*"]),
+            _allow("ReadOptions", READS_OF_OPTIONS, ["*"]),
             _allow("ReadState", ["s3:GetObject"], [state]),
             _allow("LockState", ["s3:PutObject", "s3:DeleteObject"], [state + ".tflock"]),
             _allow("ReadCanary", ["s3:GetObject*"], ["arn:aws:s3:::retinue-*/canary/*"]),

@@ -106,6 +106,7 @@ INVENTED: tuple[Difference, ...] = (
     *_of_localstack(
         {"tags_all"},
         "LocalStack's ListTagsForResource knows no tags that an alarm was made with",
+        "aws_cloudwatch_metric_alarm.connections",
         "aws_cloudwatch_metric_alarm.database",
         "aws_cloudwatch_metric_alarm.dead_letters",
         "aws_cloudwatch_metric_alarm.failure_rate",

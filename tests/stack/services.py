@@ -56,6 +56,7 @@ LOCALSTACK, MINISTACK = Emulator.LOCALSTACK, Emulator.MINISTACK
 TABLE: dict[str, tuple[Emulator, Emulator, Layer]] = {
     "cloudwatch": (LOCALSTACK, MINISTACK, Layer.NONE),
     "ec2": (LOCALSTACK, MINISTACK, Layer.PREFIX_LISTS),
+    "events": (LOCALSTACK, MINISTACK, Layer.NONE),
     "iam": (LOCALSTACK, MINISTACK, Layer.NONE),
     "kms": (LOCALSTACK, MINISTACK, Layer.NONE),
     "logs": (LOCALSTACK, MINISTACK, Layer.NONE),

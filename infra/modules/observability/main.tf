@@ -1,7 +1,8 @@
-# One topic for everything that needs a person, alarms of the database and the bill, and a
-# dashboard. Each pool brings its own alarms.
+# One topic for everything that needs a person, alarms of the database, the bill and AWS's events, and
+# a dashboard. Each pool brings its own alarms.
 
 data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 resource "aws_sns_topic" "alarms" {
@@ -20,9 +21,9 @@ resource "aws_sns_topic_policy" "alarms" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "AlarmsAndBudgetsPublish"
+        Sid       = "AlarmsBudgetsAndEventsPublish"
         Effect    = "Allow"
-        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
+        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "events.amazonaws.com"] }
         Action    = "sns:Publish"
         Resource  = local.topic_arn
         Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
@@ -88,11 +89,47 @@ locals {
       comparison  = "LessThanThreshold"
       threshold   = 128 * 1024 * 1024
     }
+    disk = {
+      description = "More than 10 reads and writes have waited for the disk for 15 minutes. Performance Insights shows the statements."
+      metric      = "DiskQueueDepth"
+      comparison  = "GreaterThanThreshold"
+      threshold   = 10
+    }
+    credits = {
+      description = "The instance class is burstable and its CPU credits are nearly used up. RDS bills what it uses beyond them."
+      metric      = "CPUCreditBalance"
+      comparison  = "LessThanThreshold"
+      threshold   = 20
+    }
+  }
+
+  # AWS's events that need a person.
+  events = {
+    deployment-failed = {
+      description = "A deployment of a service of ${var.name} failed, and ECS took it back"
+      pattern = {
+        source      = ["aws.ecs"]
+        detail-type = ["ECS Deployment State Change"]
+        resources   = [{ prefix = "arn:${data.aws_partition.current.partition}:ecs:${local.region}:${data.aws_caller_identity.current.account_id}:service/${var.cluster_name}/${var.name}-" }]
+        detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
+      }
+    }
+    key-deletion = {
+      description = "The key of ${var.name} was disabled, or is scheduled for deletion. CloudTrail reports it, if it has a trail"
+      pattern = {
+        source      = ["aws.kms"]
+        detail-type = ["AWS API Call via CloudTrail"]
+        detail = {
+          eventName = ["DisableKey", "ScheduleKeyDeletion"]
+          resources = { ARN = [var.key_arn] }
+        }
+      }
+    }
   }
 }
 
 resource "aws_cloudwatch_metric_alarm" "database" {
-  for_each = { for name, alarm in local.database_alarms : name => alarm if var.database_identifier != null }
+  for_each = { for name, alarm in local.database_alarms : name => alarm if var.database_identifier != null && (name != "credits" || startswith(coalesce(var.database_instance_class, "-"), "db.t")) }
 
   alarm_name          = "${var.name}-database-${each.key}"
   alarm_description   = each.value.description
@@ -107,6 +144,55 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   treat_missing_data  = each.key == "cpu" ? "breaching" : "missing" # no metric: the instance is down
   alarm_actions       = [local.topic_arn]
   ok_actions          = [local.topic_arn]
+}
+
+# PostgreSQL's own messages, because its limit of connections depends on the instance class.
+resource "aws_cloudwatch_log_metric_filter" "refused_connections" {
+  count = var.database_identifier == null ? 0 : 1
+
+  name           = "refused_connections"
+  log_group_name = "/aws/rds/instance/${var.database_identifier}/postgresql"
+  pattern        = "?\"remaining connection slots are reserved\" ?\"sorry, too many clients already\""
+
+  metric_transformation {
+    namespace     = "Retinue/${var.name}"
+    name          = "refused_connections"
+    value         = "1"
+    default_value = "0"
+    unit          = "Count"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "connections" {
+  count = var.database_identifier == null ? 0 : 1
+
+  alarm_name          = "${var.name}-database-connections"
+  alarm_description   = "The database refused a connection, because it has too many. The last 20 are reserved for workers."
+  namespace           = "Retinue/${var.name}"
+  metric_name         = aws_cloudwatch_log_metric_filter.refused_connections[0].name
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [local.topic_arn]
+  ok_actions          = [local.topic_arn]
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = local.events
+
+  name          = "${var.name}-${each.key}"
+  description   = each.value.description
+  event_pattern = jsonencode(each.value.pattern)
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  for_each = local.events
+
+  rule = aws_cloudwatch_event_rule.this[each.key].name
+  arn  = local.topic_arn
 }
 
 resource "aws_cloudwatch_metric_alarm" "topic" {

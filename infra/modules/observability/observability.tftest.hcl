@@ -31,6 +31,16 @@ run "observability" {
   }
 
   assert {
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.database)) == toset(["cpu", "disk", "memory", "storage"])
+    error_message = "an instance class that isn't burstable has no credits"
+  }
+
+  assert {
+    condition     = alltrue([for target in aws_cloudwatch_event_target.this : target.arn == aws_sns_topic.alarms[0].arn]) && contains(jsondecode(aws_sns_topic_policy.alarms[0].policy).Statement[0].Principal.Service, "events.amazonaws.com")
+    error_message = "EventBridge must be able to publish AWS's events"
+  }
+
+  assert {
     condition     = aws_cloudwatch_metric_alarm.database["storage"].threshold == 4294967296
     error_message = "4 GB are 4294967296 bytes"
   }
@@ -61,6 +71,42 @@ run "small_database" {
   assert {
     condition     = toset([for alarm in aws_cloudwatch_metric_alarm.topic : alarm.dimensions.TopicName]) == toset(["retinue-test-images"])
     error_message = "events that SNS does not deliver must be an alarm"
+  }
+}
+
+run "burstable_database" {
+  command = plan
+
+  variables {
+    database_instance_class = "db.t4g.small"
+  }
+
+  assert {
+    condition     = contains(keys(aws_cloudwatch_metric_alarm.database), "credits")
+    error_message = "a burstable instance class must have an alarm of its credits"
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["key-deletion"].event_pattern).detail.resources.ARN == [var.key_arn]
+    error_message = "only the deletion of this key needs a person"
+  }
+
+  assert {
+    condition     = endswith(jsondecode(aws_cloudwatch_event_rule.this["deployment-failed"].event_pattern).resources[0].prefix, ":service/retinue-test/retinue-test-")
+    error_message = "only failed deployments of this environment need a person"
+  }
+}
+
+run "no_database" {
+  command = plan
+
+  variables {
+    database_identifier = null
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.database) + length(aws_cloudwatch_metric_alarm.connections) == 0
+    error_message = "an existing database belongs to its owner"
   }
 }
 

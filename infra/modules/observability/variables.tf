@@ -43,8 +43,19 @@ variable "database_identifier" {
   }
 }
 
+variable "database_instance_class" {
+  description = "Class of the RDS instance. A burstable one, such as db.t4g.small, has an alarm of its CPU credits."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.database_instance_class == null || can(regex("^db\\.[a-z0-9]+\\.[a-z0-9]+$", var.database_instance_class))
+    error_message = "database_instance_class must be a class of RDS, such as db.t4g.small."
+  }
+}
+
 variable "key_arn" {
-  description = "ARN of the KMS key that encrypts the alarms' topic."
+  description = "ARN of the KMS key that encrypts the alarms' topic. Disabling or deleting it is reported there."
   type        = string
 
   validation {
