@@ -20,9 +20,12 @@ variables {
       event_bus_arn = "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
     }
     objects = {
-      detectors = { onnx-objects = {
-        model = "s3://retinue-test-models/birds/3/model.onnx#sha256=0000000000000000000000000000000000000000000000000000000000000000"
-      } }
+      detectors = {
+        onnx-labels = {
+          model   = "s3://retinue-test-models/birds/3/model.onnx#sha256=0000000000000000000000000000000000000000000000000000000000000000"
+          objects = "{\"model\": \"s3://retinue-test-models/wings/1/model.onnx#sha256=0000000000000000000000000000000000000000000000000000000000000000\"}"
+        }
+      }
       gpu = true, cpu = 3584, memory = 14000, spot_share = 1
     }
     video = {

@@ -32,9 +32,10 @@ locals {
 
   # Models in S3 that detectors' options name, such as s3://bucket/models/birds/3/model.onnx#sha256=….
   model_arns = sort(distinct([
-    for options in values(var.config.detectors) :
-    "arn:${local.partition}:s3:::${trimprefix(split("#", options.model)[0], "s3://")}"
-    if startswith(try(options.model, ""), "s3://")
+    for model in flatten([
+      for options in values(var.config.detectors) : [try(options.model, ""), try(jsondecode(options.objects).model, "")]
+    ]) : "arn:${local.partition}:s3:::${trimprefix(split("#", model)[0], "s3://")}"
+    if try(startswith(model, "s3://"), false)
   ]))
 
   version_operations = {

@@ -31,8 +31,8 @@ def describe(registration: Registration) -> dict[str, Any]:
     for name, field in model.model_fields.items():
         option = options.get(name, {})
         option["operational"] = any(isinstance(mark, Operational) for mark in field.metadata)
-        if "$ref" in option:
-            option |= definitions.get(option["$ref"].rpartition("/")[2], {})
+        for form in (option, *option.get("anyOf", ())):
+            form |= definitions.get(form.get("$ref", "").rpartition("/")[2], {})
     return {
         "name": detector.name,
         "version": detector.version,

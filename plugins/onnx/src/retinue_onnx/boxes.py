@@ -1,6 +1,6 @@
-"""Convert boxes on a network's canvas to bounding boxes in the image."""
+"""Bounding boxes in an image: from a network's canvas, and their contents."""
 
-from retinue_sdk import BoundingBox
+from retinue_sdk import BoundingBox, Pixels
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.letterbox import Placement
@@ -13,3 +13,11 @@ def bounding_boxes(candidates: Candidates, placement: Placement) -> list[Boundin
         BoundingBox.from_edges(left, top, right, bottom, width=1, height=1)
         for (left, top), (right, bottom) in corners
     ]
+
+
+def inside(pixels: Pixels, box: BoundingBox) -> Pixels:
+    """Return the pixels in a box, at least one."""
+    height, width = pixels.shape[:2]
+    left, top = min(int(box.left * width), width - 1), min(int(box.top * height), height - 1)
+    right, bottom = round(box.right * width), round(box.bottom * height)
+    return pixels[max(top, 0) : max(bottom, top + 1), max(left, 0) : max(right, left + 1)]

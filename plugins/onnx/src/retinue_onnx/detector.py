@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -53,10 +53,12 @@ class Placed:
     Attributes:
         canvas: Shape (height, width, 3), uint8, RGB.
         placement: Its position on the canvas.
+        pixels: The whole image, for a detector that cuts parts out of it.
     """
 
     canvas: "Pixels"
     placement: "Placement"
+    pixels: "Pixels | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,22 +273,32 @@ class OnnxDetector(RuntimeDetector[OptionsT], Generic[OptionsT, FoundT]):
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Return the findings. Images with equal canvas sizes pass through the network together."""
-        loaded = self._running()
+        return self.find(images, self.prepare)
+
+    def find(self, images: Sequence[Image], prepare: Callable[[Image], Placed]) -> Sequence[Result]:
+        """Return the findings in images that ``prepare`` places on this network's canvases."""
+        self._running()
         results: dict[int, Result] = {}
         batches: dict[tuple[int, ...], dict[int, Placed]] = defaultdict(dict)
         for index, image in enumerate(images):
             try:
-                placed = image.prepared(self.prepare)
+                placed = image.prepared(prepare)
             except DetectorError as error:
                 results[index] = error
             else:
                 batches[placed.canvas.shape][index] = placed
-        most = loaded.batch or self._parallelism.images
         for batch in batches.values():
-            placed_images = list(batch.items())
-            for first in range(0, len(placed_images), most):
-                results |= self._look(loaded, dict(placed_images[first : first + most]))
+            results |= self._look_at(batch)
         return [results[index] for index in range(len(images))]
+
+    def _look_at(self, placed: Mapping[int, Placed]) -> dict[int, Result]:
+        """Return findings by index, for any number of images with equal canvases."""
+        loaded, results = self._running(), dict[int, Result]()
+        most = loaded.batch or self._parallelism.images
+        images = list(placed.items())
+        for first in range(0, len(images), most):
+            results |= self._look(loaded, dict(images[first : first + most]))
+        return results
 
     def _running(self) -> Loaded[FoundT]:
         if self._loaded is None:

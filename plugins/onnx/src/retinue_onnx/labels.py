@@ -1,20 +1,23 @@
 """The detector ``onnx-labels``: labels of an image, and a vector to find similar images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
-from retinue_sdk import ConfigurationError, Detection, Json
+from retinue_sdk import ConfigurationError, Detection, Findings, Image, Json, Result
 from retinue_sdk.training import Trainer
 
 from retinue_onnx.class_names import chosen_names, fingerprint_with, names_in_metadata
-from retinue_onnx.detector import OnnxDetector
+from retinue_onnx.detector import OnnxDetector, Placed
 from retinue_onnx.imagenet import imagenet
-from retinue_onnx.options import Axes, OwnModelOptions, Scores
+from retinue_onnx.objects import ObjectDetector, ObjectOptions
+from retinue_onnx.options import Axes, OwnModelOptions, RuntimeOptions, Scores
 from retinue_onnx.thresholds import thresholds_in_metadata
 
 if TYPE_CHECKING:
+    from retinue_sdk import Pixels
+
     from retinue_onnx.candidates import Floats
     from retinue_onnx.classifiers import Classifier
     from retinue_onnx.efficientnet import Classification
@@ -76,6 +79,17 @@ class OnnxLabelOptions(OwnModelOptions):
     10 kB an image.
     """
 
+    boxes: bool | None = None
+    """Whether to label the contents of boxes instead of whole images: the detection has the box.
+    ``onnx-objects`` finds the boxes, in the same call. Default: as the model was trained.
+    """
+
+    boxes_of: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
+    """Labels of ``onnx-objects`` whose boxes are used. Default: all."""
+
+    objects: ObjectOptions | None = None
+    """Options of ``onnx-objects`` to find the boxes with. Default: its bundled model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Classes:
@@ -95,7 +109,7 @@ class Classes:
 
 
 class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
-    """Labels whole images: EfficientNet-lite0 with ImageNet's 1,000 classes, or your own model.
+    """Labels images or boxes in them: EfficientNet-lite0 of ImageNet, or your own model.
 
     `retinue models train --on local --kind labels` trains such a model.
     """
@@ -105,15 +119,19 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
     bundled_model: ClassVar[str] = "efficientnet-lite0.onnx"
 
     def __init__(self, options: OnnxLabelOptions) -> None:
-        """Find the model file and the class names.
+        """Find the model files and the class names.
 
         Raises:
-            ConfigurationError: The model or the file of names doesn't exist.
+            ConfigurationError: A model or the file of names doesn't exist.
         """
         super().__init__(options)
         self._labels = None if options.labels is None else chosen_names(options.labels)
         self._classes: Classes
         self._classifier: Classifier | None = None
+        self._boxes = bool(options.boxes)
+        # A trained model's file says whether it needs boxes, and is read later.
+        may_crop = options.model is not None if options.boxes is None else options.boxes
+        self._finder = ObjectDetector(_finder_options(options)) if may_crop else None
 
     @classmethod
     def trainer(cls) -> Trainer:
@@ -135,17 +153,114 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
         if (found := self._classifier) is not None:
             canvas: list[Json] = [found.height, found.width]
             own = {"scores": found.scores, "canvas": canvas, **found.preprocessing.as_json()}
+        boxes: dict[str, Json] = {}
+        if self._boxes and self._finder is not None:
+            boxes = {"boxes of": self._finder.model_version}
         return {
             **super().describe(),
             **own,
             "labels": len(names),
             "first labels": names[:5],
             "threshold": self._minimum,
+            **boxes,
         }
 
     @property
     def _axes(self) -> Axes | None:
         return self.options.axes
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the options and models, wherever their files are."""
+        options = self.options.model_copy(update={"model": None, "objects": None})
+        models = [self.model_fingerprint()]
+        if self._finder is not None:
+            models += [self._finder.version, self._finder.fingerprint()]
+        return options.fingerprint("\n".join(models))
+
+    def start(self) -> None:
+        """Load the network, and that of ``onnx-objects`` if boxes are needed.
+
+        Raises:
+            ConfigurationError: A model, an execution provider or an option can't be used.
+        """
+        super().start()
+        options, finder = self.options, self._finder
+        if not self._boxes or finder is None:
+            for name in ("boxes_of", "objects"):
+                if getattr(options, name) is not None:
+                    raise ConfigurationError(
+                        f"option {name}: the model labels whole images; leave the option out, or "
+                        "set boxes to true"
+                    )
+            return
+        if options.embedding:
+            raise ConfigurationError(
+                "option embedding: vectors are of whole images, and the model labels boxes in "
+                "them; leave the option out, or set boxes to false"
+            )
+        finder.start()
+        unknown = [name for name in options.boxes_of or () if name not in finder.labels]
+        if unknown:
+            raise ConfigurationError(
+                f"option boxes_of: the boxes have no label {', '.join(unknown)}; their labels are "
+                f"{', '.join(finder.labels)}"
+            )
+
+    def close(self) -> None:
+        """Release the networks and their memory."""
+        super().close()
+        if self._finder is not None:
+            self._finder.close()
+
+    def prepare(self, image: Image) -> Placed:
+        """Decode the image and place it on the canvas of the network that looks at all of it."""
+        if not self._boxes or self._finder is None:
+            return super().prepare(image)
+        return replace(self._finder.prepare(image), pixels=image.pixels())
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Return the labels of each image, or of the contents of its boxes."""
+        if not self._boxes or self._finder is None:
+            return super().detect(images)
+        looked = self._finder.find(images, self.prepare)
+        return [
+            self._in_boxes(image.prepared(self.prepare), found)
+            if isinstance(found, Findings)
+            else found
+            for image, found in zip(images, looked, strict=True)
+        ]
+
+    def _in_boxes(self, placed: Placed, looked: Findings) -> Result:
+        """Return the labels of the contents of an image's boxes, best first."""
+        import numpy as np
+
+        from retinue_onnx.boxes import inside
+
+        pixels = cast("Pixels", placed.pixels)  # by ``prepare``
+        wanted = self.options.boxes_of
+        boxes = [
+            found.box
+            for found in looked.detections
+            if found.box is not None and (wanted is None or found.label in wanted)
+        ]
+        layout = self._running().layout
+        crops = [np.ascontiguousarray(inside(pixels, box)) for box in boxes]
+        placed_crops = [Placed(*layout.place(Image.from_pixels(crop))) for crop in crops]
+        results = self._look_at(dict(enumerate(placed_crops)))
+        detections: list[Detection] = []
+        for index, box in enumerate(boxes):
+            result = results[index]
+            if not isinstance(result, Findings):
+                return result
+            detections += [replace(one, box=box) for one in result.detections]
+        detections.sort(key=lambda one: -one.confidence)
+        answer = {"boxes of": looked.model_version, "boxes": len(boxes)}
+        return replace(
+            looked,
+            detections=tuple(detections),
+            raw_response=answer,
+            model_version=self.model_version,
+        )
 
     def _layout(self, session: "OnnxSession") -> "Network[Classification]":
         if session.output_names == OWN_OUTPUTS:
@@ -190,6 +305,8 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
         names = names_in_metadata(dict(session.metadata))
         thresholds = thresholds_in_metadata(session.metadata) if names else {}
         self._classes = _with_groups(names or imagenet().names, thresholds)
+        if self.options.boxes is None:
+            self._boxes = session.metadata.get("crops") == "true"
         shapes = {"probabilities": (len(self._classes.names),), "features": (1_280,)}
         session.require("EfficientNet-lite0", (SIDE_PX, SIDE_PX), shapes)
         return EfficientNet()
@@ -197,7 +314,7 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
     def _detections(
         self,
         found: "Classification",
-        placement: "Placement",  # noqa: ARG002 - labels have no position
+        placement: "Placement",  # noqa: ARG002 - labels have no position on the canvas
     ) -> list[Detection]:
         detections = [
             Detection("label", name, score, attributes=self._attributes(name))
@@ -236,6 +353,17 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
         """Return the groups around a class or group, in the form of Amazon Rekognition."""
         parents: list[Json] = [{"Name": group} for group in self._classes.parents.get(name, ())]
         return {"Parents": parents} if parents else {}
+
+
+def _finder_options(options: OnnxLabelOptions) -> ObjectOptions:
+    """Return the options of ``onnx-objects``. It runs like this detector unless they differ."""
+    chosen = options.objects or ObjectOptions()
+    inherited = {
+        name: getattr(options, name)
+        for name in RuntimeOptions.model_fields
+        if name not in chosen.model_fields_set
+    }
+    return chosen.model_copy(update=inherited)
 
 
 def _with_groups(names: Sequence[str], thresholds: Mapping[str, float]) -> Classes:

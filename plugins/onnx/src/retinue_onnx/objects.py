@@ -1,6 +1,6 @@
 """The detector ``onnx-objects``: 80 everyday objects, or the classes of your own model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -116,6 +116,11 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             "first labels": list(found.labels[:5]),
             "threshold": self._least,
         }
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Return the names of the classes, after ``start``."""
+        return self._recognised.labels
 
     @property
     def _objects(self) -> "ObjectLayout":

@@ -13,6 +13,7 @@ from retinue_sdk import BoundingBox, Image, Pixels
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.training import Example, TrainingStoppedError
 
+from retinue_onnx.boxes import inside
 from retinue_onnx.candidates import Floats
 from retinue_onnx.efficientnet import EfficientNet
 from retinue_onnx.session import OnnxSession
@@ -119,7 +120,7 @@ class Features:
     def _compute(self, sample: Sample, views: int) -> Floats:
         pixels = sample.example.load().pixels()
         if sample.box is not None:
-            pixels = _inside(pixels, sample.box)
+            pixels = inside(pixels, sample.box)
         # Of the file alone, so that neither order nor other images change the views.
         number = int(sample.example.sha256[:16], 16)
         random = np.random.default_rng([self._seed, number])
@@ -138,14 +139,6 @@ class Features:
             columns = slice(place.left, place.left + place.width)
             canvas[rows, columns] = _lit(canvas[rows, columns], random)
         return canvas
-
-
-def _inside(pixels: Pixels, box: BoundingBox) -> Pixels:
-    """Return the pixels in a box, at least one."""
-    height, width = pixels.shape[:2]
-    left, top = min(int(box.left * width), width - 1), min(int(box.top * height), height - 1)
-    right, bottom = round(box.right * width), round(box.bottom * height)
-    return pixels[max(top, 0) : max(bottom, top + 1), max(left, 0) : max(right, left + 1)]
 
 
 def _cut(pixels: Pixels, random: Random) -> Pixels:

@@ -11,10 +11,12 @@ def metadata(
 ) -> dict[str, str]:
     """Return the entries that the detectors read from a trained model's file.
 
-    ``names`` has the form of Ultralytics' exporters, as in class_names.py.
+    ``names`` has the form of Ultralytics' exporters, as in class_names.py. ``crops`` is there if
+    the model learned the contents of boxes.
     """
     return {
         "name": options.name,
         "names": str(dict(enumerate(labels))),
         "thresholds": json.dumps({score.label: score.threshold for score in scores}),
+        **({"crops": "true"} if options.crops else {}),
     }
