@@ -103,6 +103,7 @@ def test_no_text_is_read_where_there_is_none(
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_regions_are_those_of_scikit_image(mask: np.ndarray) -> None:
     found = regions(mask)
+    values = np.arange(mask.size, dtype=np.float32).reshape(mask.shape)
     numbered = np.zeros(mask.shape, int)
     for number, region in enumerate(found, start=1):
         for row, start, end in zip(region.rows, region.starts, region.ends, strict=True):
@@ -112,6 +113,7 @@ def test_regions_are_those_of_scikit_image(mask: np.ndarray) -> None:
         rows, columns = np.nonzero(numbered == number)
         box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         assert (region.area, region.box) == (len(rows), box)
+        assert region.sum_of(values) == values[rows, columns].sum()
 
 
 @given(

@@ -72,9 +72,11 @@ def _segments(likelihoods: Floats, threshold: float, min_area: float) -> list[Se
     height, width = likelihoods.shape
     found = []
     for region in regions(likelihoods >= PIXEL_THRESHOLD):
-        confidence = region.sum_of(likelihoods) / region.area
         area = region.area / likelihoods.size
-        if confidence >= threshold and area >= min_area:
+        if area < min_area:
+            continue
+        confidence = region.sum_of(likelihoods) / region.area
+        if confidence >= threshold:
             mask = np.zeros(likelihoods.shape, np.bool_)
             for row, start, end in zip(region.rows, region.starts, region.ends, strict=True):
                 mask[row, start:end] = True
