@@ -241,3 +241,17 @@ def test_masks_and_body_points_are_drawn(tmp_path: Path) -> None:
     assert drawn.getpixel((300, 100)) != (255, 255, 255)  # between the shoulders
     assert drawn.getpixel((300, 40)) == (255, 255, 255)  # the nose is hidden
     assert drawn.getpixel((340, 140)) == (255, 255, 255)  # its line is drawn, not a word
+
+
+def test_labels_of_a_dense_page_hide_no_text() -> None:
+    file = io.BytesIO()
+    Pillow.new("RGB", (400, 400), "white").save(file, "PNG")
+    lines = [LabelledBox(f"line {n}", 0.9, 0.05, n / 10, 0.9, 0.09, "text") for n in range(10)]
+
+    def is_labelled(boxes: list[LabelledBox]) -> list[bool]:
+        """Return for each line whether something is drawn in it, apart from its frame."""
+        drawn = np.asarray(paint(file.getvalue(), boxes, ImageLimits()))
+        return [bool((drawn[40 * n + 8 : 40 * n + 28, 30:120] != 255).any()) for n in range(10)]
+
+    assert not any(is_labelled(lines))
+    assert is_labelled([lines[5]]) == [n == 4 for n in range(10)], "there is room above it"

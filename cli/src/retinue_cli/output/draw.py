@@ -18,6 +18,9 @@ from retinue_cli.output.shapes import draw_shapes
 MAX_SIDE_PX = 1_600
 JPEG_QUALITY = 90
 
+MAX_HIDDEN = 0.25
+"""The part that a text and the label of a text may share, of the smaller one."""
+
 _LIMITS = ImageLimits()
 
 Colour = tuple[int, int, int]
@@ -210,13 +213,25 @@ def _draw_box(picture: Image.Image, area: Area, colour: Colour, style: _Style) -
 def _draw_chips(
     picture: Image.Image, placed: Sequence[tuple[LabelledBox, Area]], style: _Style
 ) -> None:
-    """Draw the labels, the most confident first, where they cover no other."""
+    """Draw the labels, the most confident first, where they cover no other.
+
+    A label that would hide texts is omitted if it is a text's, as on a dense page.
+    """
     taken: list[Area] = []
+    texts = [area for box, area in placed if box.kind == "text"]
     for box, area in sorted(placed, key=lambda item: -item[0].confidence):
         chip = _chip(box, style, picture.size)
         spots = list(_spots(area, chip.size, picture.size))
-        hidden = [sum(_overlap(spot, other) for other in taken) for spot in spots]
+        obstacles = taken
+        if box.kind == "text":
+            spots = [spot for spot in spots if spot[1] <= area[3] and spot[3] >= area[1]]
+            obstacles = taken + texts
+        hidden = [sum(_overlap(spot, other) for other in obstacles) for spot in spots]
         spot = spots[hidden.index(min(hidden))]
+        if box.kind == "text" and any(
+            _overlap(spot, text) > MAX_HIDDEN * min(_size(spot), _size(text)) for text in texts
+        ):
+            continue
         taken.append(spot)
         picture.paste(chip.convert("RGB"), spot[:2], chip.getchannel("A"))
 
