@@ -24,7 +24,7 @@ FOUND = {
 
 @pytest.fixture(scope="module", autouse=True)
 def two_detectors(console_url: str) -> None:
-    """Two detectors that differ in three images."""
+    """Two detectors that differ in three images, and two models of one that differ in one."""
     pool = ConnectionPool(console_url, application_name="test")
     for number in range(3):
         image = image_of(f"differs {number}.jpg", 100 + number)
@@ -39,6 +39,20 @@ def two_detectors(console_url: str) -> None:
                 detections=tuple(DetectionRecord("object", *one) for one in found),
             )
             for detector, found in FOUND.items()
+        ]
+        runs += [
+            RunRecord(
+                RunKey(image.image_id, "taught", "1", f"taught {model}"),
+                f"{model} {number}",
+                outcome="succeeded",
+                retryable=False,
+                started_at=NOON,
+                duration_ms=1.0,
+                model_version=f"parts-{model}-1f00ab34cd56",
+                detections=(DetectionRecord("label", label, 0.9),),
+            )
+            for model in (1, 2)
+            for label in ("bolt" if number == model == 2 else "nut",)
         ]
         History(pool).record([image], runs)
     pool.close()
@@ -108,3 +122,24 @@ def test_detectors_are_compared_in_the_newest_images(
 def test_what_is_no_side_says_so(client: Client) -> None:
     said = client.get("/diff", params={"before": "labels@", "after": "labels"})
     assert (said.status_code, "The parameter before is wrong" in said.text) == (400, True)
+
+
+def test_versions_link_to_the_images_in_which_a_new_model_differs(client: Client) -> None:
+    links = [
+        html.unescape(one) for one in re.findall(r'"(/diff\?[^"]*)"', client.get("/detectors").text)
+    ]
+    [link] = [one for one in links if "parts-2" in one]
+    path, _, parameters = link.partition("?")
+    compared = client.get(f"{path}.json?{parameters}").json()["compared"]
+    assert compared["summary"]["images_seen_by_both"] == 3
+    [image] = compared["images"]
+    assert image["s3_uri"].endswith("differs 2.jpg")
+    assert {(one["change"], one["label"]) for one in image["changes"]} == {
+        ("lost", "nut"),
+        ("gained", "bolt"),
+    }
+    sides = client.get("/diff.json").json()["sides"]
+    models = [f"taught,model=parts-{number}-1f00ab34cd56" for number in (1, 2)]
+    assert [one for one in sides if "model=parts" in one] == models
+    chosen = client.get("/diff.json", params=dict(zip(("before", "after"), models, strict=True)))
+    assert chosen.json()["compared"]["images"] == compared["images"]

@@ -149,7 +149,8 @@ class Diff:
     """The data of the page.
 
     Attributes:
-        sides: Sides to choose from: detectors, their versions and sets of options, and truths.
+        sides: Sides to choose from: detectors, their versions, models and sets of options, and
+            truths.
         compared: The comparison that was asked for.
         problem: Why there is none.
     """

@@ -55,6 +55,13 @@ class DetectorVersion:
     last_day: date
     pools: list[str]
 
+    @property
+    def side(self) -> str:
+        """Return these runs as a side of a comparison, as in ``Side.parse``."""
+        model = "" if self.model_version is None else f",model={self.model_version}"
+        name = f"{self.detector}@{self.detector_version}"
+        return f"{name}{model},fingerprint={self.fingerprint[:8]}"
+
 
 @dataclass(frozen=True, slots=True)
 class Drift:
@@ -146,7 +153,7 @@ def list_versions(connection: Connection) -> list[DetectorVersion]:
 
 
 def list_sides(connection: Connection) -> list[str]:
-    """Return the sides of a comparison: each detector, its versions, and its sets of options."""
+    """Return the sides of a comparison: detectors, their versions, models and sets of options."""
     return fetch(connection, sql.SQL(_SIDES), scalar_row)
 
 
@@ -251,15 +258,18 @@ _VERSIONS = """SELECT
     detector, detector_version, fingerprint, model_version, options, runs, failed_runs, detections,
     first_day, last_day, pools
 FROM detector_versions
-ORDER BY last_day DESC, first_day DESC, detector, detector_version, fingerprint, model_version
+ORDER BY
+    last_day DESC, first_day DESC, detector, detector_version DESC, model_version DESC, fingerprint
 LIMIT 200"""
 
-_SIDES = """SELECT DISTINCT unnest(ARRAY[
+_SIDES = """SELECT DISTINCT side
+FROM detector_versions, unnest(ARRAY[
     detector,
     detector || '@' || detector_version,
+    detector || ',model=' || model_version,
     detector || ',fingerprint=' || left(fingerprint, 8)
 ]) AS side
-FROM detector_configurations
+WHERE side IS NOT NULL
 ORDER BY side
 LIMIT 400"""
 
