@@ -131,7 +131,7 @@ def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:
         "2 × image that cannot be read: grass/broken.jpg (",
         "1 × image that is a copy of another: grass/0.jpg, grass/copy.jpg",
         "1 × picture that is there more than once, with different annotations: brick/1.jpg,",
-        "1 × label that differs from another by case, and is read as that one: Gravel as gravel",
+        "renamed:\n1 × label that differs from another only by case or spaces: Gravel as gravel",
         "1 × label with fewer than 5 images: horse (1)",
         "× image that nearly equals one to validate or test with: brick/",
     ):
@@ -140,6 +140,7 @@ def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:
     assert not Path("models").exists()
     told = json.loads(run(*train, "--dry-run", "--json").stdout)
     assert told["labels"] == list(TEXTURES)
+    assert told["renamed"] == {"label that differs from another only by case or spaces": 1}
     images = told["train"] + told["validation"] + told["test"]
     near = told["left_out"]["image that nearly equals one to validate or test with"]
     # 37 files: 2 unreadable, 1 copy, 2 with contradictions, 1 of a rare label.

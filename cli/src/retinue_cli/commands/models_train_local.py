@@ -113,6 +113,7 @@ def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any
             "test": len(split.test),
             "labels": list(split.labels),
             "left_out": dict(data.left_out),
+            "renamed": dict(data.renamed),
         }
     options = TrainingOptions(request.name, seed=request.seed, crops=request.crops)
     with training_progress() as show:

@@ -129,16 +129,19 @@ def _look(image: TrainingImage, read: Read) -> Seen | str:
     return Seen(image, (width, height), bits, not image.items)
 
 
-def clean(seen: Sequence[Seen], problems: Problems, *, boxes: bool) -> list[Seen]:
+def clean(
+    seen: Sequence[Seen], problems: Problems, renamed: Problems, *, boxes: bool
+) -> list[Seen]:
     """Return the images whose annotations are right, each picture once.
 
     Args:
         seen: The images. Corrections replace other copies of their files.
-        problems: Collects omitted images, and labels that were changed.
+        problems: Collects omitted images.
+        renamed: Collects labels that are read as others.
         boxes: Whether each thing needs a box.
     """
     right = [one for one in seen if _boxes_are_right(one, problems, boxes=boxes)]
-    _unify_case(right, problems)
+    _unify_case(right, renamed)
     return _distinct(right, problems)
 
 
@@ -178,7 +181,7 @@ def _unify_case(seen: Sequence[Seen], problems: Problems) -> None:
         for thing in one.image.items:
             if thing.label in renamed:
                 problems.add(
-                    "label that differs from another by case, and is read as that one",
+                    "label that differs from another only by case or spaces",
                     f"{thing.label} as {renamed[thing.label]}",
                 )
         for things in (one.image.items, one.image.absent):

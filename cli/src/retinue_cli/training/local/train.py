@@ -38,11 +38,13 @@ class Data:
     Attributes:
         split: Their parts.
         left_out: The number of cases of each problem.
+        renamed: The number of labels that are read as others, by reason.
         unconfirmed: Number of images with findings of a detector that no person confirmed.
     """
 
     split: Split
     left_out: Mapping[str, int]
+    renamed: Mapping[str, int]
     unconfirmed: int
 
 
@@ -57,7 +59,7 @@ def prepare(
     strict: bool,
     advance: Callable[[int], None],
 ) -> Data:
-    """Check and split images. Report omitted ones.
+    """Check and split images. Report omitted ones, and labels that are read as others.
 
     Args:
         learned: The images to learn from.
@@ -72,15 +74,23 @@ def prepare(
     Raises:
         ConfigurationError: Too little is left, or there is a problem and ``strict`` is set.
     """
+    renamed = Problems()
     known = [
-        check.clean(check.look(part, read, problems, advance=advance), problems, boxes=boxes)
+        check.clean(
+            check.look(part, read, problems, advance=advance), problems, renamed, boxes=boxes
+        )
         for part in (learned, tested or ())
     ]
     parts = check.split(known[0], None if tested is None else known[1], problems)
-    if problems:
-        if strict:
-            raise ConfigurationError(f"nothing was trained (--strict)\n{problems}")
-        say(f"left out:\n{problems}")
+    told = [
+        f"{what}:\n{found}"
+        for what, found in (("left out", problems), ("renamed", renamed))
+        if found
+    ]
+    if told and strict:
+        raise ConfigurationError("\n".join(["nothing was trained (--strict)", *told]))
+    for paragraph in told:
+        say(paragraph)
     split = check.examples(parts, read)
     if not split.labels:
         raise ConfigurationError(
@@ -93,7 +103,7 @@ def prepare(
             f"note: {unconfirmed:,} of {len(used):,} images have a detector's unconfirmed "
             "findings, and the accuracy is measured against them"
         )
-    return Data(split, problems.counts, unconfirmed)
+    return Data(split, problems.counts, renamed.counts, unconfirmed)
 
 
 def train(
@@ -150,6 +160,7 @@ def train(
         "base": base,
         **card.result_facts(trained),
         "left_out": dict(data.left_out),
+        "renamed": dict(data.renamed),
         "unconfirmed_images": data.unconfirmed,
         "data": facts,
     }
