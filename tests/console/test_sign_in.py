@@ -391,7 +391,7 @@ def test_signing_in_and_out(browser: Client, provider: IdentityProvider, method:
     assert {"HttpOnly", "Secure", "Path=/", "SameSite=lax", "Max-Age=3600"} <= set(
         session.split("; ")
     )
-    assert "ann" not in session
+    assert "ann@example" not in session  # "@" is in no base64, so never there by chance
     page = browser.get("/")
     assert "Ann &lt;b&gt;" in page.text
     assert 'action="/sign-out"' in page.text

@@ -75,6 +75,7 @@ def subject(
         "endpoint_url": endpoint.url,
         "s3_endpoint_url": "http://127.0.0.1:9",
         "requests_per_second": 10_000,
+        "read_timeout_seconds": 300,  # of the emulator, which searches twelve megapixels
         "send": send,
     }
     return Subject(

@@ -22,20 +22,28 @@ UNANSWERED = {"rds", "ecs", "ecr", "application-autoscaling"}
 
 BEGINNINGS = {
     "application-autoscaling": ("appautoscaling",),
-    "cloudwatch": ("cloudwatch_metric_alarm", "cloudwatch_dashboard"),
+    "cloudwatch": tuple(
+        f"cloudwatch_{x}" for x in ("composite_alarm", "dashboard", "metric_alarm")
+    ),
     "ec2": (
         *("vpc", "subnet", "route", "security_group", "default_security_group", "flow_log"),
         *("availability_zones", "launch_template", "region", "partition"),
+        *("eip", "internet_gateway", "nat_gateway"),
     ),
+    "events": ("cloudwatch_event_",),
     "logs": ("cloudwatch_log",),
-    "rds": ("db_",),
+    "rds": ("db_", "rds_"),
     "secretsmanager": ("db_instance", "secretsmanager_"),  # RDS keeps the owner's password there
     "sts": ("caller_identity",),
 }
 """How resource types of Terraform begin, where not with the service's own name."""
 
-NOT_IN_DEV = {"autoscaling_group", "budgets_budget", "lb", "lb_listener", "lb_target_group"}
-"""What `dev` makes only for pools with a GPU, for a budget, or for the console."""
+NOT_IN_DEV = {
+    *("autoscaling_group", "default_tags"),
+    *("athena_named_query", "athena_workgroup", "glue_catalog_database", "glue_catalog_table"),
+    *("budgets_budget", "lb", "lb_listener", "lb_target_group"),
+}
+"""What `dev` makes only for pools with a GPU, an archive, a budget, or the console."""
 
 
 def test_localstack_serves_everything_it_can() -> None:
