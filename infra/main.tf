@@ -96,10 +96,12 @@ module "network" {
   event_buses         = anytrue([for pool in values(var.pools) : pool.event_bus_arn != null])
   bucket_arns         = local.images.bucket_arns
   archive_bucket_arns = module.archive[*].bucket_arn
-  models              = distinct(compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : [try(options.model, ""), try(jsondecode(options.objects).model, "")]]])))
-  boundary_arn        = var.permissions_boundary_arn
-  key_arn             = local.key_arn
-  log_retention_days  = var.log_retention_days
+  objects = distinct(compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : [
+    try(options.model, ""), try(jsondecode(options.objects).model, ""), try(options.reference_image, ""),
+  ]]])))
+  boundary_arn       = var.permissions_boundary_arn
+  key_arn            = local.key_arn
+  log_retention_days = var.log_retention_days
 }
 
 module "image_bucket" {

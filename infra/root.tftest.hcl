@@ -8,7 +8,13 @@ variables {
 
   pools = {
     labels = { detectors = { rekognition-labels = { min_confidence = 0.5 }, rekognition-text = {} } }
-    faces  = { detectors = { rekognition-face-search = { collection_id = "staff" } }, key_prefixes = ["people/"] }
+    faces = {
+      detectors = {
+        rekognition-face-search  = { collection_id = "staff" }
+        rekognition-face-compare = { reference_image = "s3://retinue-test-people/ann.jpg?versionId=3" }
+      }
+      key_prefixes = ["people/"]
+    }
     cascade = {
       detectors = { onnx-objects = {}, rekognition-faces = {} }
       routes = { rekognition-faces = {

@@ -34,7 +34,8 @@ def lines(images: int, price: Mapping[str, Any], *, by_reference: bool) -> dict[
         by_reference: Whether Rekognition processes them, or a model in the worker.
     """
     hours = images / IMAGES_PER_MINUTE_PER_TASK / 60
-    task_hour = price["fargate"]["vcpu_hour"] + 2 * price["fargate"]["gb_hour"]
+    fargate = price["fargate"]["X86_64"]
+    task_hour = fargate["vcpu_hour"] + 2 * fargate["gb_hour"]
     million, gigabyte = images / 1e6, 1e6  # kilobytes
     labels = rekognition_price("DetectLabels", price["region"]).usd(Decimal(images))
     reads = 0.0 if by_reference else images / 1e3 * price["s3"]["get_thousand"]

@@ -58,13 +58,22 @@ def test_sizes_without_a_price_are_said_to_have_none() -> None:
     assert cost.table(lines)[0].endswith("no price")
 
 
-def test_pools_that_always_run_cost_what_their_tasks_do() -> None:
+@pytest.mark.parametrize(
+    ("processor", "hourly"),
+    [("X86_64", 0.04048 + 2 * 0.004445), ("ARM64", 0.03238 + 2 * 0.00356)],
+)
+def test_pools_that_always_run_cost_what_their_tasks_do(processor: str, hourly: float) -> None:
     def module(path: str, kind: str, **values: object) -> dict[str, Any]:
         address = f"{path}.{kind}.this"
         return {"mode": "managed", "type": kind, "address": address, "values": values}
 
     pool = 'module.pool["labels"]'
-    size = {"cpu": "1024", "memory": "2048", "requires_compatibilities": ["FARGATE"]}
+    size = {
+        "cpu": "1024",
+        "memory": "2048",
+        "requires_compatibilities": ["FARGATE"],
+        "runtime_platform": [{"cpu_architecture": processor}],
+    }
     state = {
         "root_module": {
             "resources": [
@@ -75,4 +84,4 @@ def test_pools_that_always_run_cost_what_their_tasks_do() -> None:
     }
     [line] = [line for line in cost.at_rest(state, cost.prices()) if "always run" in line.what]
     assert line.what == "tasks of labels that always run, 2"
-    assert line.usd == pytest.approx(2 * 730 * (0.04048 + 2 * 0.004445))
+    assert line.usd == pytest.approx(2 * 730 * hourly)

@@ -171,7 +171,7 @@ def operations(pool_detectors: set[str]) -> set[str]:
     ("pool", "detectors"),
     [
         ("labels", {"rekognition-labels", "rekognition-text"}),
-        ("faces", {"rekognition-face-search"}),
+        ("faces", {"rekognition-face-search", "rekognition-face-compare"}),
         ("objects", {"onnx-objects"}),
         ("video", {"rekognition-video-labels", "rekognition-video-face-search"}),
     ],
@@ -202,17 +202,23 @@ def test_tags_and_events_are_allowed_where_they_are_asked_for(
     ]
 
 
-def test_a_worker_may_read_the_models_that_its_options_name(
+def test_a_worker_may_read_what_its_options_name(
     stack: dict[str, Any], allowed: Callable[[str], dict[str, list[str]]]
 ) -> None:
-    named = [f"arn:aws:s3:::retinue-test-models/{one}/model.onnx" for one in ("birds/3", "wings/1")]
-    others = set(allowed("objects")["s3:GetObject"]) - set(named)
+    models = {
+        f"arn:aws:s3:::retinue-test-models/{one}/model.onnx" for one in ("birds/3", "wings/1")
+    }
+    references = {"arn:aws:s3:::retinue-test-people/ann.jpg"}
+    others = set(allowed("objects")["s3:GetObject"]) - models
     assert len(others) == 1, "the images"
     assert set(allowed("cascade")["s3:GetObject"]) == others
+    assert set(allowed("faces")["s3:GetObject"]) == others | references
+    assert set(allowed("faces")["s3:GetObjectVersion"]) == others | references
     endpoints = resources(stack, "aws_vpc_endpoint").values()
     [storage] = [values for values in endpoints if values["vpc_endpoint_type"] == "Gateway"]
-    *_, models = json.loads(storage["policy"])["Statement"]
-    assert (models["Action"], sorted(models["Resource"])) == ("s3:GetObject", named)
+    *_, objects = json.loads(storage["policy"])["Statement"]
+    assert objects["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
+    assert set(objects["Resource"]) == models | references
 
 
 def test_maintenance_may_ask_which_versions_there_are_and_nothing_else(
@@ -303,6 +309,7 @@ def test_only_operations_on_an_image_or_video_are_allowed_everywhere(
         action for pool in POOLS for action, places in allowed(pool).items() if "*" in places
     }
     assert everywhere == {
+        "rekognition:CompareFaces",
         "rekognition:DetectLabels",
         "rekognition:DetectText",
         "rekognition:DetectFaces",

@@ -1,10 +1,10 @@
 # The endpoints of AWS's services. Interface endpoints cost by the hour, zone and gigabyte; S3's gateway is free.
 
 locals {
-  model_arns = [
-    for model in var.models :
-    "arn:${data.aws_partition.current.partition}:s3:::${trimprefix(split("#", model)[0], "s3://")}"
-    if startswith(model, "s3://")
+  object_arns = [
+    for object in var.objects :
+    "arn:${data.aws_partition.current.partition}:s3:::${trimprefix(split("?versionId=", split("#", object)[0])[0], "s3://")}"
+    if startswith(object, "s3://")
   ]
 
   services = concat(
@@ -106,11 +106,11 @@ resource "aws_vpc_endpoint" "s3" {
         ]
         Resource  = flatten([for arn in arns : [arn, "${arn}/*"]])
         Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
-        } if length(arns) > 0], [for arns in [local.model_arns] : {
-        Sid       = "ModelsForThisAccount"
+        } if length(arns) > 0], [for arns in [local.object_arns] : {
+        Sid       = "ObjectsOfOptionsForThisAccount"
         Effect    = "Allow"
         Principal = "*"
-        Action    = "s3:GetObject"
+        Action    = ["s3:GetObject", "s3:GetObjectVersion"]
         Resource  = arns
         Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
     } if length(arns) > 0])

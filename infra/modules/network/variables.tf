@@ -93,14 +93,14 @@ variable "archive_bucket_arns" {
   }
 }
 
-variable "models" {
-  description = "Models of the detectors. Those in S3, such as s3://my-models/birds/3/model.onnx, can be read from inside the VPC."
+variable "objects" {
+  description = "Files that detectors' options name: models and reference images. Those in S3, such as s3://my-models/birds/3/model.onnx, can be read from inside the VPC."
   type        = list(string)
   default     = []
 
   validation {
-    condition     = alltrue([for model in var.models : model != ""])
-    error_message = "models must hold paths or addresses of models, none of them empty."
+    condition     = alltrue([for object in var.objects : object != ""])
+    error_message = "objects must hold paths or addresses of files, none of them empty."
   }
 }
 

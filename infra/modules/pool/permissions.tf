@@ -38,6 +38,13 @@ locals {
     if try(startswith(model, "s3://"), false)
   ]))
 
+  # Reference images of rekognition-face-compare, such as s3://bucket/people/ann.jpg?versionId=….
+  reference_arns = sort(distinct([
+    for options in values(var.config.detectors) :
+    "arn:${local.partition}:s3:::${trimprefix(split("?versionId=", options.reference_image)[0], "s3://")}"
+    if startswith(try(options.reference_image, ""), "s3://")
+  ]))
+
   version_operations = {
     rekognition-custom-labels = ["DetectCustomLabels", "StartProjectVersion", "StopProjectVersion"]
   }
@@ -142,6 +149,13 @@ resource "aws_iam_role_policy" "task" {
         Action   = ["s3:GetObject"]
         Resource = local.model_arns
       }] : statement if length(local.model_arns) > 0],
+      [for statement in [{
+        # Rekognition reads them with the worker's rights.
+        Sid      = "ReadReferenceImages"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = local.reference_arns
+      }] : statement if length(local.reference_arns) > 0],
       local.collection_statements,
       local.version_statements,
       local.project_statements,

@@ -131,9 +131,10 @@ def _tasks(
             continue
         pool = address.partition(".aws_appautoscaling_target")[0]
         size, number = sizes[pool], int(values["min_capacity"])
+        of_processor = price[size["runtime_platform"][0]["cpu_architecture"]]
         hourly = (
-            int(size["cpu"]) / 1024 * price["vcpu_hour"]
-            + int(size["memory"]) / 1024 * price["gb_hour"]
+            int(size["cpu"]) / 1024 * of_processor["vcpu_hour"]
+            + int(size["memory"]) / 1024 * of_processor["gb_hour"]
         )
         fargate = "FARGATE" in (size.get("requires_compatibilities") or ())
         name = pool.rpartition('["')[2].rstrip('"]')
