@@ -7,13 +7,17 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
+from botocore.awsrequest import AWSResponse
 from click.testing import CliRunner
 from generators.archive_columns import archive_columns, athena_columns
 from retinue_cli.app import retinue
@@ -376,6 +380,68 @@ def test_a_bucket_that_refuses_is_an_error_before_harm(
     with pytest.raises(ConfigurationError, match="create the bucket, or correct RETINUE_ARCHIVE"):
         archive_months(engine, history_url, Bucket(aws.client("s3"), "no-such-bucket", ""))
     assert value(engine, "SELECT count(*) FROM detections") == labels.total()
+
+
+def refuse(client: Any, operation: str, status: int, code: str, region: str | None) -> None:
+    """Let S3 refuse an operation, as it does before it looks at anything else."""
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    headers = {"x-amz-bucket-region": region} if region else {}
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, status, headers, Raw(body))
+
+    client.meta.events.register(f"before-send.s3.{operation}", answer)
+
+
+class Raw(BytesIO):
+    """A body as urllib3 gives it."""
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "remedy"),
+    [
+        (("GetObject", 403, "AccessDenied", None), "allow s3:GetObject and s3:ListBucket on it"),
+        (("PutObject", 403, "AccessDenied", None), "allow s3:PutObject on it, and kms:Decrypt"),
+        (("ListObjectsV2", 403, "AccessDenied", None), "allow s3:ListBucket on it"),
+        (
+            ("GetObject", 301, "PermanentRedirect", "eu-central-1"),
+            "the bucket is in eu-central-1: set AWS_REGION",
+        ),
+        (
+            ("GetObject", 400, "AuthorizationHeaderMalformed", None),
+            "the bucket is in another region: set AWS_REGION",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value)),
+)
+@pytest.mark.parametrize("place", ["bucket"], indirect=True)
+def test_a_permission_or_region_that_is_wrong_is_an_error_before_harm(
+    engine: Engine, history_url: str, place: Bucket, labels: Counter[str], refusal: Any, remedy: str
+) -> None:
+    refuse(place._client, *refusal)
+    with pytest.raises(ConfigurationError, match=remedy):
+        archive_months(engine, history_url, place)
+    assert value(engine, "SELECT count(*) FROM detections") == labels.total()
+
+
+def test_the_recipe_for_duckdb_works(archived: Folder, labels: Counter[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/archive.md").read_text(encoding="utf-8")
+    [recipe] = re.findall(r"```sql\n(SET VARIABLE .*?)```", page, re.DOTALL)
+    # A file that isn't published, as a crash leaves it.
+    published = Path(archived.name, Archive.open(archived).files[0].name)
+    published.with_name("left.parquet").write_bytes(published.read_bytes())
+    with closing(duckdb.connect()) as connection:
+        for statement in (
+            recipe.replace("s3://my-archive/retinue", archived.name).rstrip(";\n").split(";\n")
+        ):
+            answer = connection.sql(statement)
+        days = answer.to_arrow_table().to_pylist()
+    months = MONTHS[:1:-1]  # the two newest stay in Postgres
+    assert [day["day"].date() for day in days] == [month.date() for month in months]
+    assert {day["count_star()"] for day in days} == {labels["Cat"] // len(MONTHS)}
 
 
 HOSTILE = (

@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
@@ -217,6 +219,39 @@ def test_a_person_is_forgotten_everywhere_and_others_stay(
     again = CliRunner().invoke(retinue_command, ["faces", "forget", "Ann Lee", "--yes", "--json"])
     assert json.loads(again.stdout)["removed"] == erasure["removed"]
     assert len(cloud.rows("SELECT 1 FROM erasures")) == 1
+
+
+def test_a_person_is_forgotten_in_the_archive(
+    cloud: Cloud, worked: Callable[..., Rig], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked()
+    [ann] = cloud.rows("SELECT face_id FROM faces JOIN people USING (person_id) WHERE name ~ 'Ann'")
+    archive = cloud.folder / "archive"
+    monkeypatch.setenv("RETINUE_ARCHIVE", str(archive))
+    monkeypatch.setenv("RETINUE_RETENTION_DETECTIONS_MONTHS", "1")
+    with psycopg.connect(cloud.url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE runs SET started_at = started_at - interval '3 months'")
+        connection.execute("UPDATE detections SET detected_at = detected_at - interval '3 months'")
+    done = CliRunner().invoke(retinue_command, ["maintain"])
+    assert done.exit_code == 0, done.output
+    assert labels(cloud) == []
+
+    def archived() -> str:
+        files = [str(file) for file in archive.rglob("*.parquet")]
+        with closing(duckdb.connect()) as connection:
+            texts = connection.execute("SELECT COLUMNS(*)::VARCHAR FROM read_parquet(?)", [files])
+            return repr(texts.fetchall())
+
+    assert "person:Ann_Lee" in archived()
+    assert ann["face_id"] in archived()
+    assert "archive: 1 detections" in cloud("forget", "Ann Lee", "--dry-run")
+    assert "verified: nothing is left in the archive" in cloud("forget", "Ann Lee", "--yes")
+    assert "Ann" not in archived()
+    assert ann["face_id"] not in archived()
+    assert "person:Bob" in archived()
+    [erasure] = cloud.rows("SELECT * FROM erasures")
+    assert erasure["removed"]["archived_detections"] == 1
 
 
 @pytest.mark.parametrize(
