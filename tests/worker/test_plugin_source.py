@@ -179,6 +179,13 @@ def test_a_file_may_have_hooks(tmp_path: Path) -> None:
         ("x = 1\n\nimport torch_of_nobody\n", "(line 3): the module 'torch_of_nobody' is not"),
         ("def f():\n    raise RuntimeError('boom')\nf()\n", "(line 2): RuntimeError: boom"),
         ("x = 1\n", "defines no detector: give it a subclass of retinue_sdk.Detector,"),
+        (
+            (
+                "import retinue_sdk as s\nclass D(s.Detector):\n    name, version = 'd', '1'\n"
+                "    def detect(self, images): return []\n"
+            ),
+            ": the detector D lacks capabilities",
+        ),
         ("import sys\nsys.exit(3)\n", "(line 2): SystemExit: 3"),
     ],
 )

@@ -179,14 +179,19 @@ def _load_file(path: Path) -> ModuleType:
 
 def _register_all(module: ModuleType) -> None:
     """Add the hook that registers a module's detectors."""
-    detectors = [
+    classes = [
         member
         for member in vars(module).values()
         if isinstance(member, type)
         and issubclass(member, DETECTOR_KINDS)
         and member.__module__ == module.__name__
-        and not inspect.isabstract(member)
     ]
+    detectors = [each for each in classes if not inspect.isabstract(each)]
+    if classes and not detectors:
+        lacks = ", ".join(sorted(getattr(classes[-1], "__abstractmethods__", ())))
+        raise ConfigurationError(
+            f"{module.__file__}: the detector {classes[-1].__name__} lacks {lacks}"
+        )
     if not detectors:
         raise ConfigurationError(
             f"{module.__file__} defines no detector: give it a subclass of "
