@@ -134,8 +134,7 @@ def test_a_file_is_the_picture_by_its_etag_or_its_size(
 
 def test_runs_that_failed(cli: Cli, photos: Photos) -> None:
     said = cli("show", "broken.jpg", exit_code=1)
-    assert "failed: corrupt_image" in said.stdout
-    assert "objects failed: it is broken" in said.stdout
+    assert "objects failed (corrupt_image): it is broken" in said.stdout
     assert "no detector has processed it successfully" in said.stderr
     assert "--from" not in said.stderr
 

@@ -152,7 +152,7 @@ def _print(found: "ImageView") -> None:
         name = Name(run.detector)
         if run.outcome != "succeeded":
             style = "red" if run.outcome == "failed" else "dim"
-            table.add_row(name, Text(f"{run.outcome}: {run.error_code}", style))
+            table.add_row(name, Text(run.outcome, style))
         elif not run.detections:
             table.add_row(name, Text("nothing found", style="dim"))
         for one in run.detections:
@@ -174,7 +174,9 @@ def _print(found: "ImageView") -> None:
                 line.append("; the file ends early or is damaged", "yellow")
             console.print(line, soft_wrap=True)
         else:
-            reasons.setdefault((run.outcome, run.error_message or ""), []).append(run.detector)
+            # A code is wider than its column in a narrow terminal.
+            outcome = f"{run.outcome} ({run.error_code})"
+            reasons.setdefault((outcome, run.error_message or ""), []).append(run.detector)
     for (outcome, message), detectors in reasons.items():
         line = Text(f"{', '.join(detectors)} {outcome}: {escaped(message)}")
         console.print(line, soft_wrap=True)
