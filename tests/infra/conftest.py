@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra.terraform import ENVIRONMENTS, EXAMPLES, ROOT, Suite, Terraform, TerraformMissingError
+from infra.terraform import ENVIRONMENTS, ROOT, Suite, Terraform, TerraformMissingError
 
-SLOW = ["modules/pool", ROOT, *ENVIRONMENTS, *EXAMPLES]
-"""What takes longest, and therefore begins first."""
+ALONE = [ROOT, *ENVIRONMENTS]
+"""Those whose states tests look at."""
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +42,8 @@ def suite(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Suit
         wanted.add(ROOT)
     if any("environments" in getattr(item, "fixturenames", ()) for item in request.session.items):
         wanted.update(ENVIRONMENTS)
-    first = [name for name in SLOW if name in wanted]
     with terraform.one_provider("modules/key"):
-        running = Suite(
-            terraform, [*first, *sorted(wanted - set(first))], frozenset({ROOT, *ENVIRONMENTS})
-        )
+        running = Suite(terraform, sorted(wanted), frozenset(ALONE))
         yield running
         running.stop()
 

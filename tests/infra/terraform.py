@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ DEPLOYED = "../deployed"
 """The same with environments/root.tf: the root module that `make deploy` plans."""
 
 ROOTS = ["bootstrap", ROOT]
-"""What is planned and applied. Their validation takes in every module."""
+"""What is planned and applied."""
 
 EXAMPLES = sorted(str(path.relative_to(INFRA)) for path in (INFRA / "examples").iterdir())
 """Root modules that call the module of an environment."""
@@ -34,6 +35,11 @@ ENVIRONMENTS = sorted(
     str(path.relative_to(INFRA)) for path in (INFRA / "environments").glob("*.tfvars")
 )
 
+TOGETHER = "../together"
+"""Where the tests of several folders are collected, to run in one process."""
+
+_RUN = re.compile(r'^run ".*" \{\n', re.MULTILINE)
+_TESTING = re.compile(r'"(\.\./\.\./|\./|\.\./)testing"')
 _PROVIDER = Path(REGISTRY, "hashicorp", "aws")
 _REATTACH = re.compile(r"TF_REATTACH_PROVIDERS='(.*)'")
 
@@ -208,11 +214,6 @@ class Terraform:
                 self.environment.pop("TF_REATTACH_PROVIDERS", None)
                 provider.kill()
 
-    def validate(self, directory: str) -> str:
-        """Return Terraform's objections to a prepared folder; empty if it is valid."""
-        done = self.run(directory, "validate", "-no-color")
-        return "" if done.returncode == 0 else done.stdout + done.stderr
-
     def test(self, name: str, *, states: bool = False) -> Outcome:
         """Run the tests of an initialized folder, or of the root with an environment's values."""
         directory, options = name, ["-verbose"] if states else []
@@ -220,25 +221,76 @@ class Terraform:
             directory = DEPLOYED
             options += ["-test-directory=environments", f"-var-file={name}"]
             options += ["-filter=environments/environment.tftest.hcl"]
+        outcomes, rest = self._test(directory, options)
+        problems = tuple(problem for outcome in outcomes.values() for problem in outcome.problems)
+        states_by_run = {
+            run: state for one in outcomes.values() for run, state in one.states.items()
+        }
+        passed = sum(outcome.passed for outcome in outcomes.values())
+        return Outcome(passed, problems + rest, states_by_run)
+
+    def test_together(self, names: list[str]) -> dict[str, Outcome]:
+        """Run the tests of several folders in one process, which reads the provider's schema once.
+
+        Reading it takes most of the time that the tests of a folder take by themselves.
+        """
+        together = self.infra / TOGETHER
+        shutil.rmtree(together, ignore_errors=True)
+        together.mkdir()
+        shutil.copy(self.infra / "versions.tf", together)
+        files = {}
+        for name in names:
+            for path in (self.infra / name).glob("*.tftest.hcl"):
+                file = f"{name.replace('/', '-')}-{path.name}"
+                files[file] = name
+                text = path.read_text(encoding="utf-8")
+                text = _RUN.sub(
+                    rf'\g<0>  module {{\n    source = "../{INFRA.name}/{name}"\n  }}\n', text
+                )
+                text = _TESTING.sub(f'"../{INFRA.name}/testing"', text)
+                (together / file).write_text(text, encoding="utf-8")
+        self.init(TOGETHER)
+        outcomes, rest = self._test(TOGETHER, [])
+        found = {name: Outcome(0, rest, {}) for name in names}
+        for file, outcome in outcomes.items():
+            before = found[files[file]]
+            found[files[file]] = Outcome(
+                before.passed + outcome.passed, before.problems + outcome.problems, {}
+            )
+        return found
+
+    def _test(
+        self, directory: str, options: list[str]
+    ) -> tuple[dict[str, Outcome], tuple[str, ...]]:
+        """Return what came of each file of tests, and what went wrong in none of them."""
         done = self.run(directory, "test", "-json", *options)
-        passed, problems, found = 0, [], {}
+        passed: Counter[str] = Counter()
+        problems: defaultdict[str, list[str]] = defaultdict(list)
+        states: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         for line in done.stdout.splitlines():
             if line.endswith('"type":"test_plan"}'):
                 continue  # 14 MB, of which nothing is read
             message = json.loads(line)
+            file = message.get("@testfile", "")
             match message["type"]:
                 case "diagnostic" if message["diagnostic"]["severity"] == "error":
-                    problems.append(f"{message.get('@testrun', '')}: {_say(message['diagnostic'])}")
+                    problem = f"{message.get('@testrun', '')}: {_say(message['diagnostic'])}"
+                    problems[file].append(problem)
+                case "test_run" if message["test_run"].get("status") == "pass":
+                    passed[file] += 1
                 case "test_state":
                     # Leave out the provider's schema: the garbage collector would visit it
                     # for the rest of the process.
                     root = message["test_state"]["root_module"]
-                    found[message["@testrun"]] = {"root_module": root}
-                case "test_summary":
-                    passed = message["test_summary"].get("passed", 0)
-        if done.returncode and not problems:
-            problems.append(done.stderr or done.stdout[-2_000:])
-        return Outcome(passed, tuple(problems), found)
+                    states[file][message["@testrun"]] = {"root_module": root}
+        rest = problems.pop("", [])
+        if done.returncode and not problems and not rest:
+            rest.append(done.stderr or done.stdout[-2_000:])
+        outcomes = {
+            file: Outcome(passed[file], tuple(problems[file]), states[file])
+            for file in {*passed, *problems, *states}
+        }
+        return outcomes, tuple(rest)
 
 
 def _say(diagnostic: Mapping[str, Any]) -> str:
@@ -251,31 +303,32 @@ def _say(diagnostic: Mapping[str, Any]) -> str:
 
 
 class Suite:
-    """Validates and tests folders and environments ahead of time, one on each processor.
+    """Tests folders and environments ahead of time, on several processors.
 
     Args:
         terraform: Runs them.
-        names: Folders and tfvars files of infra/, the slowest first.
-        with_states: Those whose states are wanted.
+        names: Folders and tfvars files of infra/.
+        with_states: Those whose states are wanted. Each has a process of its own.
     """
 
     def __init__(self, terraform: Terraform, names: list[str], with_states: frozenset[str]) -> None:
         self._terraform = terraform
-        self._with_states = with_states
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
-        self._running = {name: self._pool.submit(self._check, name) for name in names}
+        self._alone = {
+            name: self._pool.submit(self._test, name) for name in names if name in with_states
+        }
+        together = [name for name in names if name not in with_states]
+        self._together = self._pool.submit(terraform.test_together, together)
 
-    def _check(self, name: str) -> Outcome:
+    def _test(self, name: str) -> Outcome:
         self._terraform.init(DEPLOYED if name in ENVIRONMENTS else name)
-        if name in ROOTS and (complaint := self._terraform.validate(name)):
-            return Outcome(0, (complaint,), {})
-        return self._terraform.test(name, states=name in self._with_states)
+        return self._terraform.test(name, states=True)
 
     def outcome(self, name: str) -> Outcome:
         """Return what came of a folder or an environment. Waits for it."""
-        if name not in self._running:
-            self._running[name] = self._pool.submit(self._check, name)
-        return self._running[name].result()
+        if name in self._alone:
+            return self._alone[name].result()
+        return self._together.result()[name]
 
     def stop(self) -> None:
         """Begin no more."""
