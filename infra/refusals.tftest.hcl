@@ -16,27 +16,9 @@ run "refuses_bad_input" {
   variables {
     environment        = "Test"
     log_retention_days = 31
+    image_tag          = null
+    pools              = {}
   }
 
-  expect_failures = [var.environment, var.log_retention_days]
-}
-
-run "refuses_neither_tag_nor_uri" {
-  command = plan
-
-  variables {
-    image_tag = null
-  }
-
-  expect_failures = [var.image_tag]
-}
-
-run "refuses_no_pools" {
-  command = plan
-
-  variables {
-    pools = {}
-  }
-
-  expect_failures = [var.pools]
+  expect_failures = [var.environment, var.log_retention_days, var.image_tag, var.pools]
 }

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -34,6 +34,13 @@ def photographs(tmp_path: Path, history: None) -> Path:
     for number, name in enumerate(names):
         Image.new("RGB", (40 + number, 30), "red").save(folder / name)
     return folder
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of an emulator that keeps several runs from starting their own."""
+    with Emulator(State(tmp_path / "elsewhere" / ".retinue")) as emulator:
+        yield emulator.endpoint.url
 
 
 def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
@@ -112,7 +119,7 @@ def test_what_was_found_can_be_asked_for(
 
 
 def test_the_view_says_what_the_screen_says(
-    retinue: CommandLine, photographs: Path, invoke: Invoke
+    retinue: CommandLine, photographs: Path, invoke: Invoke, endpoint: str
 ) -> None:
     """Two folders with a file of one name, and a file that changes and changes back."""
     other = retinue.folder / "other" / photographs.name
@@ -122,7 +129,8 @@ def test_the_view_says_what_the_screen_says(
     first, second = changing.read_bytes(), (other / changing.name).read_bytes()
 
     def run(*folders: Path) -> dict[str, str]:
-        shown = invoke("run", *map(str, folders), "--detectors", "echo").stdout
+        arguments = ("run", *map(str, folders), "--detectors", "echo")
+        shown = invoke(*arguments, AWS_ENDPOINT_URL=endpoint).stdout
         assert f"{5 * len(set(folders))} images, " in shown
         assert ("another folder is called my photos" in shown) == (other in folders)
         rows = retinue.query("select key, version from latest_runs where key like '%/a b.jpg'")
@@ -161,7 +169,7 @@ class Lamps(Detector[Options]):
 
 
 def test_the_view_follows_the_options_in_use_and_a_new_look(
-    retinue: CommandLine, photographs: Path, invoke: Invoke
+    retinue: CommandLine, photographs: Path, invoke: Invoke, endpoint: str
 ) -> None:
     """An option that is tried and dropped, and a plugin whose code changes."""
     plugin = retinue.folder / "plugins" / "lamps.py"
@@ -175,7 +183,7 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
         assert f" {row['label']} " in said, "the screen and the view agree"
         return f"{row['label']}: {said}"
 
-    variables = {"RETINUE_PLUGINS_DIR": str(plugin.parent)}
+    variables = {"RETINUE_PLUGINS_DIR": str(plugin.parent), "AWS_ENDPOINT_URL": endpoint}
     assert run("lamps").startswith("lamp:")
     assert run("lamps:label=sun").startswith("sun:")
     back = run("lamps")
