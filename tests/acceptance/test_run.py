@@ -1,4 +1,7 @@
-"""The main job: photographs in, detections out, SQL on top; twice; interrupted; killed."""
+"""The main job: photographs in, detections out, SQL on top; interrupted; killed.
+
+That the samples become rows, and once, is shown where README's commands are run (tests/docs).
+"""
 
 import hashlib
 import json
@@ -41,31 +44,6 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
     """Yield the URL of an emulator that keeps several runs from starting their own."""
     with Emulator(State(tmp_path / "elsewhere" / ".retinue")) as emulator:
         yield emulator.endpoint.url
-
-
-def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
-    retinue: CommandLine,
-) -> None:
-    first = retinue("run").stdout
-    assert "Nothing new" not in first
-    assert {"cat", "person", "Face", "cup"} <= {
-        row["label"] for row in retinue.query("select distinct label from latest_detections")
-    }
-    people = retinue.query(
-        "select key from latest_detections where label in ('person', 'Face') "
-        "group by 1 having count(distinct label) = 2 order by 1"
-    )
-    assert {"astronaut.jpg", "grace_hopper.jpg"} <= {row["key"] for row in people}
-    before = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
-
-    second = retinue("run").stdout
-    assert "Nothing new: all 15 runs were already in the history." in second
-    after = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
-    assert after == before
-    assert _table(first) == _table(second)
-    pictures = sorted((retinue.folder / ".retinue" / "annotated").iterdir())
-    assert len(pictures) == 5
-    assert retinue.processes() == []
 
 
 def test_what_was_found_can_be_asked_for(
@@ -446,14 +424,6 @@ def test_a_worker_that_cannot_start_is_told_with_its_log(
     assert "the worker ended with exit code 2" in done.stderr
     assert "hostile-configuration" in done.stderr
     assert retinue.processes() == []
-
-
-def _table(shown: str) -> list[str]:
-    """Return the lines of the table of findings."""
-    lines = shown.splitlines()
-    first = next(number for number, line in enumerate(lines) if "confidence" in line)
-    last = next(number for number, line in enumerate(lines) if " detections" in line)
-    return [line.strip() for line in lines[first:last]]
 
 
 def test_videos_become_rows_with_times_and_pictures(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptance.command_line import CommandLine
 from retinue_cli.local import Emulator, LaptopError, State, package_photographs
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
@@ -91,6 +92,14 @@ def numbers(line: str) -> list[float]:
     return [float(number) for number in re.findall(r"\d+\.\d+", line)]
 
 
+def table(shown: str) -> list[str]:
+    """Return the lines of the table of findings."""
+    lines = shown.splitlines()
+    first = next(number for number, line in enumerate(lines) if "confidence" in line)
+    last = next(number for number, line in enumerate(lines) if " detections" in line)
+    return [line.strip() for line in lines[first:last]]
+
+
 @pytest.mark.timeout(600)
 def test_every_command_works(
     run: Run,
@@ -103,15 +112,20 @@ def test_every_command_works(
     def shell(command: str) -> str:
         return run(["sh", "-c", command], clone, environment)
 
+    history = CommandLine(clone)
+    runs = "select count(*) as runs, max(run_id) as newest from detection_history"
     said = {}
+    again = ""
     for command in commands:
         if command in RECURSIVE:
             continue
         if LOCALSTACK in command:
+            before = history.query(runs)
             state = State(clone.parent / "localstack")
             with Emulator(state, environment=emulator_environment) as emulator:
                 address = emulator.endpoint.url.removeprefix("http://")
-                said[command] = shell(command.replace(LOCALSTACK, address))
+                again = said[command] = shell(command.replace(LOCALSTACK, address))
+            assert history.query(runs) == before
         else:
             said[command] = shell(command)
 
@@ -122,10 +136,25 @@ def test_every_command_works(
     for wanted, line in zip(printed, lines[first:], strict=False):
         assert shape(line) == shape(wanted)
         assert numbers(line) == pytest.approx(numbers(wanted), abs=CONFIDENCE_TOLERANCE), line
-    assert (clone / ".retinue/annotated/astronaut.jpg").exists()
+    annotated = [path.name for path in (clone / ".retinue/annotated").iterdir() if path.is_file()]
+    assert len(annotated) == 5
+    assert "astronaut.jpg" in annotated
     assert "unsupported_format" in said["make run IMAGES=photographs"]
     [counted] = [text for command, text in said.items() if "count(*)" in command]
     assert "person" in counted
+
+    assert "Nothing new" not in said["make run"]
+    assert "Nothing new: all 15 runs were already in the history." in again
+    assert table(said["make run"]) == table(again)
+    assert {"cat", "person", "Face", "cup"} <= {
+        row["label"] for row in history.query("select distinct label from latest_detections")
+    }
+    people = history.query(
+        "select key from latest_detections where label in ('person', 'Face') "
+        "group by 1 having count(distinct label) = 2"
+    )
+    assert {"astronaut.jpg", "grace_hopper.jpg"} <= {row["key"] for row in people}
+    assert history.processes() == []
 
 
 def test_commands_that_are_not_executed_exist(commands: list[str], root: Path) -> None:
