@@ -92,7 +92,7 @@ wheels: .venv/for-development ## build the wheels of all distributions, into dis
 	@$(BIN)/python -m tools.release wheels
 
 test-wheels: wheels ## install the wheels outside the clone, and use them: PYTHONS='3.11 3.14' for some
-	WHEELS_PYTHONS='$(PYTHONS)' $(BIN)/pytest -m wheels tests/project --numprocesses 2
+	WHEELS_PYTHONS='$(PYTHONS)' $(BIN)/pytest -m wheels tests/project tests/scaffold --numprocesses 2
 
 release: .venv/for-development ## set the version, build, commit and tag: VERSION=0.3.0, DRY_RUN=1, SOURCE_URL=…
 	@$(BIN)/python -m tools.release release '$(VERSION)' $(if $(SOURCE_URL),--source-url '$(SOURCE_URL)') \

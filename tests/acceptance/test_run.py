@@ -326,6 +326,7 @@ def test_after_kill_9_the_next_run_works(
     assert retinue.processes() == []
 
 
+@pytest.mark.long
 def test_after_make_is_killed_the_next_run_works(
     retinue: CommandLine, photographs: Path, invoke: Invoke, wait_until: WaitUntil
 ) -> None:

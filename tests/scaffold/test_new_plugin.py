@@ -106,6 +106,7 @@ def test_its_types_are_right(plugin: Path, run: Run) -> None:
     run([sys.executable, "-m", "mypy", "--cache-dir", kept, "src", "tests"], plugin)
 
 
+@pytest.mark.wheels
 @pytest.mark.timeout(300)
 def test_its_tests_pass_beside_the_released_wheels(
     plugin: Path, python: Path, run: Run, folder: Path
@@ -121,6 +122,7 @@ def test_its_tests_pass_beside_the_released_wheels(
     assert {name.replace("acme_logos", "another_one") for name in FILES} <= again
 
 
+@pytest.mark.wheels
 @pytest.mark.timeout(300)
 def test_a_worker_runs_it(python: Path, folder: Path, history_url: str) -> None:
     environment = EmulatorEnvironment()
