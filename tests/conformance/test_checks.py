@@ -91,14 +91,14 @@ BATCH_CHECKS = {"batch-equals-singles", "batch-survives-bad-image", "prepared-eq
 
 
 @pytest.mark.parametrize(
-    ("detector", "not_applicable"),
-    [(Conforming, ASYNC_CHECKS), (ConformingAsync, BATCH_CHECKS | {"priced"})],
+    ("detector", "memory_images", "not_applicable"),
+    [(Conforming, 1_000, ASYNC_CHECKS), (ConformingAsync, 200, BATCH_CHECKS | {"priced"})],
 )
 def test_a_detector_without_mistakes_passes_them_all(
-    detector: type[AnyDetector], not_applicable: set[str]
+    detector: type[AnyDetector], memory_images: int, not_applicable: set[str]
 ) -> None:
     heard: list[CheckResult] = []
-    subject = Subject(detector, memory_images=1_000, secrets=["open sesame"])
+    subject = Subject(detector, memory_images=memory_images, secrets=["open sesame"])
     found = run_checks(subject, on_result=heard.append)
     assert found.passed, told(found)
     skipped = {result.id: result.message for result in found.results if result.outcome == "skipped"}
