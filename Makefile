@@ -5,7 +5,6 @@ DETECTORS ?=
 STACK ?=
 BENCHMARKS ?=
 PYTHON ?= python3
-UV_VERSION := 0.13.9
 BIN := .venv/bin
 BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 ENV ?= dev
@@ -153,6 +152,7 @@ clean: ## remove the environment, the site, the wheels and the laptop's history
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does,
 # and start so many processes that all modules are compiled first. For use, Python compiles those that
 # it imports, which saves 60 MB.
+# uv is installed by the hashes that the image uses, and is the last in that file.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml infra/deploy/pyproject.toml)
 SYNC := $(BIN)/uv sync --frozen --inexact
 # On a terminal, uv draws its progress. In a log, the list of all packages, and our own, is left out.
@@ -161,7 +161,8 @@ SHOW = if [ -t 2 ]; then $(1) && touch $@; \
 
 .venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv; about a minute left until the first result"; $(PYTHON) -m venv .venv; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
+	@test -x $(BIN)/uv || sed -n '/^uv==/,$$p' infra/image/build.txt \
+		| $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r /dev/stdin
 	@echo "installing packages into .venv: 130 MB to download at most, 420 MB on disk; about 50 s left the first time"
 	@rm -f $@; $(call SHOW,$(SYNC) --extra local --no-dev)
 

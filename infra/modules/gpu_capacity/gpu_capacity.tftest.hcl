@@ -44,6 +44,11 @@ run "gpu_capacity" {
     condition     = aws_ecs_capacity_provider.this.auto_scaling_group_provider[0].managed_termination_protection == "ENABLED" && aws_autoscaling_group.this.protect_from_scale_in
     error_message = "an instance with a task on it must not be stopped"
   }
+
+  assert {
+    condition     = aws_autoscaling_group.this.force_delete
+    error_message = "protected instances must not hold up make destroy"
+  }
 }
 
 run "refuses_bad_input" {

@@ -66,6 +66,7 @@ resource "aws_autoscaling_group" "this" {
   max_size              = var.max
   vpc_zone_identifier   = var.network.subnet_ids
   protect_from_scale_in = true # ECS takes the protection away when an instance runs no task
+  force_delete          = true # or destroying it would wait for protected instances
   capacity_rebalance    = true
 
   mixed_instances_policy {
