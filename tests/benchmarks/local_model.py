@@ -78,8 +78,9 @@ def photographs(number: int) -> dict[str, bytes]:
         file = io.BytesIO()
         picture = originals[index % len(originals)].copy()
         picture.putpixel((0, 0), (index % 256, index // 256, 0))
-        picture.save(file, "JPEG", quality=90)
-        made[f"photos/{index:05}.jpg"] = file.getvalue() + str(index).encode()
+        # Not bytes after its end, which the decoder would search for the end of the picture.
+        picture.save(file, "JPEG", quality=90, comment=str(index))
+        made[f"photos/{index:05}.jpg"] = file.getvalue()
     return made
 
 
