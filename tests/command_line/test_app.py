@@ -116,7 +116,9 @@ def test_a_full_disk_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "retinue_cli", "--version"]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert ended.stderr == "error: cannot write standard output: No space left on device\n"
+    assert (
+        ended.stderr == "error: cannot write standard output or a file: No space left on device\n"
+    )
     assert ended.returncode == 1
 
 

@@ -107,7 +107,7 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 raise
-            where = error.filename or "standard output"
+            where = error.filename or "standard output or a file"  # a write has no name
             _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
             _discard_output()
             sys.exit(1)
