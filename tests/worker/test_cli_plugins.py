@@ -202,7 +202,7 @@ def test_faults_of_the_output_are_not_the_detectors(
 
     monkeypatch.setattr(detect, "print_look", closed)
     said = invoke("detect", "left-half", good)
-    assert (said.exit_code, said.stderr) == (1, "")
+    assert (said.exit_code, said.stderr) == (141, "")
 
 
 @pytest.mark.parametrize(("command", "exit_code"), [("detect", 1), ("plugins check", 2)])
