@@ -79,6 +79,8 @@ resource "aws_cloudwatch_composite_alarm" "slo" {
   ok_actions        = [var.alarm_topic_arn]
 
   alarm_rule = join(" OR ", [for pair in [["hour", "five-minutes"], ["six-hours", "thirty-minutes"]] :
-    "(${join(" AND ", [for window in pair : "ALARM(\"${aws_cloudwatch_metric_alarm.budget["${each.key}-${window}"].alarm_name}\")"])})"
+    format("(ALARM(%q) AND ALARM(%q))", [for window in pair :
+      aws_cloudwatch_metric_alarm.budget[format("%s-%s", each.key, window)].alarm_name
+    ]...)
   ])
 }
