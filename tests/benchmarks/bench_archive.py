@@ -5,7 +5,7 @@ Writes an archive of synthetic detections with the writer of ``retinue maintain`
 Each file is then listed ``--copies`` times, by links, to have more rows than could be written in
 the time. Asks each question three times, of the files with DuckDB alone, and as
 ``retinue query --archive`` does. Writes ``benchmarks/archive.json`` and the table in
-docs/performance.md.
+docs/archive.md.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from benchmarks.page import with_tables
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "benchmarks" / "archive.json"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "archive.md"
 MONTHS = 12
 DETECTORS = ("rekognition-labels", "onnx-objects")
 ROUNDS = 3

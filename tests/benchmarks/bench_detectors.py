@@ -1,7 +1,7 @@
 """Measure each local detector in one process, against a bare ONNX Runtime loop.
 
 ``python -m benchmarks.bench_detectors`` (from tests/) prints the table, and writes
-benchmarks/detectors.json and docs/performance.md; ``--only onnx-pose`` measures again what it
+benchmarks/detectors.json and plugins/onnx/README.md; ``--only onnx-pose`` measures again what it
 names. Both decode JPEGs of 1280 × 960 pixels with a thread a core, at a half or a quarter of their
 size if that is enough. The loop resizes them to the network's input and runs the network; it reads
 no answer. That of ``onnx-moderation`` compresses and crops them first, as its network's authors do.
@@ -46,7 +46,7 @@ PAGES = "onnx-text, pages of text"
 WORDS = "the quick brown fox jumps over a lazy dog while 1234 people watch"
 
 ROUNDS = 5
-PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+PAGE = Path(__file__).parents[2] / "plugins" / "onnx" / "README.md"
 
 
 def rate(
@@ -189,7 +189,7 @@ def measure(row: str, seconds: float) -> dict[str, float]:
 
 
 def table(told: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the figures as a table of docs/performance.md."""
+    """Return the figures as a table of plugins/onnx/README.md."""
     lines = [
         "| detector | images/s | bare loop | ÷ bare loop | first result | peak memory |",
         "|---|---|---|---|---|---|",

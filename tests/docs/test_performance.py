@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from benchmarks.page import with_tables
 
-from benchmarks import bench_console, bench_history, bench_recording, bench_video, bench_worker
+from benchmarks import (
+    bench_archive,
+    bench_console,
+    bench_detectors,
+    bench_history,
+    bench_recording,
+    bench_video,
+    bench_worker,
+)
 
 
 @pytest.fixture
@@ -38,6 +46,18 @@ def test_videos(root: Path) -> None:
     written = json.loads((root / "benchmarks" / "video.json").read_text("utf-8"))
     holds(page, {"sampling": bench_video.table(written)})
     assert f"at most {written['memory']['rest_bytes'] / 1e6:.0f} MB" in page
+
+
+def test_the_archive(root: Path) -> None:
+    page = (root / "docs" / "archive.md").read_text("utf-8")
+    written = json.loads((root / "benchmarks" / "archive.json").read_text("utf-8"))
+    holds(page, {"archive": bench_archive.table(written)})
+
+
+def test_local_detectors(root: Path) -> None:
+    page = (root / "plugins" / "onnx" / "README.md").read_text("utf-8")
+    written = json.loads((root / "benchmarks" / "detectors.json").read_text("utf-8"))
+    holds(page, {"detectors": bench_detectors.table(written)})
 
 
 def test_the_console(root: Path) -> None:
