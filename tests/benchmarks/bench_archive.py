@@ -95,21 +95,20 @@ def fill(archive: Archive, rows: int) -> float:
         for number in range(MONTHS):
             month = months_before(NEWEST, MONTHS - number)
             for detector in DETECTORS:
-                writer = FileWriter(archive, detector, f"{month:%Y-%m}", uuid4())
-                left = each
-                while left:
-                    some = min(left, MAX_ROWS)
-                    made = connection.sql(
-                        ROWS.format(first=first, rows=some, detector=detector, month=month)
-                    ).to_arrow_table()
+                with FileWriter(archive, detector, f"{month:%Y-%m}", uuid4()) as writer:
+                    left = each
+                    while left:
+                        some = min(left, MAX_ROWS)
+                        made = connection.sql(
+                            ROWS.format(first=first, rows=some, detector=detector, month=month)
+                        ).to_arrow_table()
+                        began = time.monotonic()
+                        for batch in made.cast(schema()).to_batches():
+                            writer.write(batch)
+                        seconds += time.monotonic() - began
+                        left -= some
+                        first += some
                     began = time.monotonic()
-                    for batch in made.cast(schema()).to_batches():
-                        writer.write(batch)
-                    seconds += time.monotonic() - began
-                    left -= some
-                    first += some
-                began = time.monotonic()
-                writer.close()
                 archive.publish(writer.files, [])
                 seconds += time.monotonic() - began
     return seconds

@@ -1,6 +1,5 @@
 """ONNX models of others: where they are, and how to download them safely."""
 
-import hashlib
 import http.client
 import urllib.error
 import urllib.request
@@ -8,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from retinue_cli.data.file_hash import sha256_of
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
@@ -101,7 +102,7 @@ def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{url} must begin with https:// or http://")
     if destination.exists():
-        if _sha256(destination) == sha256:
+        if sha256_of(destination) == sha256:
             return
         raise DownloadError(f"{destination} exists and is another file; move it, or use --output")
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int
                 raise DownloadError(
                     f"{url}: {reason}; run the command again to continue"
                 ) from error
-    if (found := _sha256(part)) != sha256:
+    if (found := sha256_of(part)) != sha256:
         part.unlink()
         raise DownloadError(
             f"{url} has SHA-256 {found} instead of {sha256}: the file was changed or damaged, "
@@ -168,8 +169,3 @@ def _continues(answer: http.client.HTTPResponse, have: int) -> bool:
     """Return whether an answer begins where the partial file ends."""
     where = answer.headers.get("Content-Range", "")
     return answer.status == 206 and where.startswith(f"bytes {have}-")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -136,17 +136,14 @@ def erase_rows(archive: Archive, doomed: Doomed, found: Iterable[ArchivedFile]) 
     archive.repair()
     for file in found:
         rows = 0
-        with verified_copy(archive, file) as copy:
-            writer = FileWriter(archive, file.detector, file.month, file.attempt)
-            try:
-                for batch in local_batches(copy):
-                    kept = batch.filter(_not(doomed.find(batch)))
-                    rows += kept.num_rows
-                    writer.write(kept)
-                writer.close()
-            except BaseException:
-                writer.abandon()
-                raise
+        with (
+            verified_copy(archive, file) as copy,
+            FileWriter(archive, file.detector, file.month, file.attempt) as writer,
+        ):
+            for batch in local_batches(copy):
+                kept = batch.filter(_not(doomed.find(batch)))
+                rows += kept.num_rows
+                writer.write(kept)
         archive.publish(writer.files, [file])
         yield file.rows - rows
 

@@ -1,11 +1,10 @@
 """Write and read an archive's Parquet files."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from retinue_history.upkeep.archiving import ARCHIVED_COLUMNS
@@ -14,6 +13,7 @@ from retinue_sdk import ConfigurationError
 from retinue_cli.data.archive.archive import Archive, damaged
 from retinue_cli.data.archive.manifest import ArchivedFile, new_name
 from retinue_cli.data.archive.place import StoredFile
+from retinue_cli.data.file_hash import sha256_of
 
 ROWS_PER_GROUP = 131_072
 """Number of rows in a row group, which is held in memory. Queries skip groups by label and time."""
@@ -63,7 +63,9 @@ def pyarrow() -> Any:
 class FileWriter:
     """Writes the sorted rows of one detector's month into files of an archive.
 
-    The files are stored, and not published. Memory holds one row group, and the disk one file.
+    A context manager, at whose end the last file is stored. The files aren't published. After an
+    exception, ``Archive.repair`` deletes those that were stored. Memory holds one row group, and
+    the disk one file.
 
     Args:
         archive: The archive.
@@ -87,6 +89,16 @@ class FileWriter:
         self.files: list[ArchivedFile] = []
         """The files that were stored."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        with self._folder:
+            if kind is None:
+                self._finish()
+            elif self._writer is not None:
+                self._writer.close()
+
     def write(self, batch: Any) -> None:
         """Write a record batch."""
         while batch.num_rows:
@@ -99,19 +111,11 @@ class FileWriter:
             if self._rows >= MAX_ROWS:
                 self._store()
 
-    def close(self) -> None:
-        """Store the last file."""
+    def _finish(self) -> None:
         if self._waiting_rows:
             self._write_group()
         if self._rows:
             self._store()
-        self._folder.cleanup()
-
-    def abandon(self) -> None:
-        """Remove the local file. ``Archive.repair`` deletes those that were stored."""
-        if self._writer is not None:
-            self._writer.close()
-        self._folder.cleanup()
 
     def _write_group(self) -> None:
         import pyarrow as pa
@@ -144,7 +148,7 @@ class FileWriter:
                 month=self._month,
                 rows=self._rows,
                 bytes=self._path.stat().st_size,
-                sha256=digest(self._path),
+                sha256=sha256_of(self._path),
                 attempt=self._attempt,
             )
         )
@@ -201,12 +205,6 @@ def verified_copy(archive: Archive, file: ArchivedFile) -> Iterator[Path]:
             source = stored(archive, file)
             while block := source.read(2**23):
                 copy.write(block)
-        if path.stat().st_size != file.bytes or digest(path) != file.sha256:
+        if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
             raise ConfigurationError(damaged(archive.place, file, "isn't as it was written"))
         yield path
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 digest of a local file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,8 @@
 """Copy months of detections from Postgres to an archive."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from psycopg import sql
@@ -59,26 +60,13 @@ def _write(
 ) -> list[ArchivedFile]:
     """Write one detector after the other, as the rows are sorted."""
     written: list[ArchivedFile] = []
-    writer: FileWriter | None = None
-    detector: str | None = None
-    try:
-        for batch in row_batches(rows, sorted_rows(month)):
-            for name, part in _by_detector(batch):
-                if writer is None or name != detector:
-                    if writer is not None:
-                        writer.close()
-                        written += writer.files
-                    detector = name
-                    writer = FileWriter(archive, name, f"{month.starts:%Y-%m}", month.attempt)
-                writer.write(part)
-            advance(batch.num_rows)
-        if writer is not None:
-            writer.close()
-            written += writer.files
-    except BaseException:
-        if writer is not None:
-            writer.abandon()
-        raise
+    parts = _by_detector(row_batches(rows, sorted_rows(month)))
+    for detector, batches in groupby(parts, key=itemgetter(0)):
+        with FileWriter(archive, detector, f"{month.starts:%Y-%m}", month.attempt) as writer:
+            for _, batch in batches:
+                writer.write(batch)
+                advance(batch.num_rows)
+        written += writer.files
     return written
 
 
@@ -91,11 +79,12 @@ def row_batches(rows: Snapshot, query: sql.Composed) -> Iterator[Any]:
         yield from csv_table(columns, group).to_batches()
 
 
-def _by_detector(batch: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the consecutive parts of a sorted batch that have one detector."""
-    names = batch.column("detector").to_pylist()
-    start = 0
-    for end in range(1, len(names) + 1):
-        if end == len(names) or names[end] != names[start]:
-            yield names[start], batch.slice(start, end - start)
-            start = end
+def _by_detector(batches: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the consecutive parts of sorted batches that have one detector, with its name."""
+    for batch in batches:
+        names = batch.column("detector").to_pylist()
+        start = 0
+        for end in range(1, len(names) + 1):
+            if end == len(names) or names[end] != names[start]:
+                yield names[start], batch.slice(start, end - start)
+                start = end

@@ -12,6 +12,8 @@ from typing import Any
 
 from retinue_sdk import ConfigurationError
 
+from retinue_cli.data.file_hash import sha256_of
+
 CARD = "card.json"
 MODEL = "model.onnx"
 
@@ -47,8 +49,7 @@ class Version:
 
     def is_intact(self) -> bool:
         """Return whether the ONNX file is the one that the card describes."""
-        with self.model.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == str(self.card["sha256"])
+        return sha256_of(self.model) == str(self.card["sha256"])
 
     @property
     def f1(self) -> float:
