@@ -37,6 +37,7 @@ from retinue_sdk.price import Price, Tier
 from retinue_sdk.rate_limits import LocalRateLimiter, Permit, RateLimited, RateLimiter, StoppedError
 from retinue_sdk.reference import ImageReference
 from retinue_sdk.run import Run
+from retinue_sdk.s3_uri import S3Uri
 from retinue_sdk.session import DetectorSession
 from retinue_sdk.video import Video
 
@@ -95,6 +96,7 @@ __all__ = [
     "RetinueError",
     "RetriableError",
     "Run",
+    "S3Uri",
     "StoppedError",
     "Tier",
     "Video",

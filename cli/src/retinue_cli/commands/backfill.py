@@ -9,11 +9,11 @@ from uuid import UUID
 
 import click
 from retinue_history.analysis.existing_runs import ExistingRuns
+from retinue_sdk import S3Uri
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
-from retinue_cli.options.s3_uri import S3Uri
 from retinue_cli.options.s3_uri_type import S3UriType
 from retinue_cli.output import words
 from retinue_cli.output.progress import progress

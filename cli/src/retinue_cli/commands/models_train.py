@@ -257,7 +257,8 @@ def _begin(
     every_seconds: float,
 ) -> dict[str, Any]:
     """Check, ask, prepare, train, and follow. Return the result, or the estimate of a dry run."""
-    from retinue_cli.options.s3_uri import S3Uri
+    from retinue_sdk import S3Uri
+
     from retinue_cli.training.prepare import prepare
     from retinue_cli.training.sources import HISTORY
 

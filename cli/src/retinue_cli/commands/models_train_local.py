@@ -16,10 +16,10 @@ from retinue_cli.output.words import count
 from retinue_cli.training.sources import HISTORY
 
 if TYPE_CHECKING:
+    from retinue_sdk import S3Uri
     from types_boto3_s3 import S3Client
 
     from retinue_cli.data.ground_truth import Problems
-    from retinue_cli.options.s3_uri import S3Uri
     from retinue_cli.training.data import TrainingImage
     from retinue_cli.training.local.train import Kind
     from retinue_cli.training.local.versions import Version
@@ -160,7 +160,7 @@ def _origin(request: Request, versions: "list[Version]") -> dict[str, Any]:
 
 
 def _folder(output: str) -> "S3Uri":
-    from retinue_cli.options.s3_uri import S3Uri
+    from retinue_sdk import S3Uri
 
     try:
         return S3Uri.parse(output)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image as PillowImage
-from retinue_sdk import BoundingBox, Image, ImageLimits, InvalidImageError, Pixels
+from retinue_sdk import BoundingBox, Image, ImageLimits, InvalidImageError, Pixels, S3Uri
 
 from retinue_cli.faces.errors import FacesError
-from retinue_cli.options.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

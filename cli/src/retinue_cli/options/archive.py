@@ -5,10 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retinue_sdk import ConfigurationError
+from retinue_sdk import ConfigurationError, S3Uri
 from retinue_workers.settings.settings import Settings
-
-from retinue_cli.options.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

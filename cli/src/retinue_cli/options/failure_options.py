@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from retinue_sdk import S3Uri
 
-from retinue_cli.options.s3_uri import S3Uri
 from retinue_cli.options.s3_uri_type import S3UriType
 from retinue_cli.options.timestamp import MEANING, Timestamp
 

@@ -3,8 +3,7 @@
 from typing import Any
 
 import click
-
-from retinue_cli.options.s3_uri import S3Uri
+from retinue_sdk import S3Uri
 
 
 class S3UriType(click.ParamType[S3Uri]):

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
-from retinue_sdk import ImageReference
+from retinue_sdk import ImageReference, S3Uri
 
 from retinue_cli.data.ground_truth import AnnotatedImage, Annotations, Problems
-from retinue_cli.options.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

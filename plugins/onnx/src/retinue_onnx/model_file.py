@@ -89,7 +89,7 @@ class ModelFile:
         place = self.place
         data = place.read(MAX_BYTES) if isinstance(place, S3File) else self._local(place)
         if name := _second_file(data):
-            shown = Path(place.key) if isinstance(place, S3File) else place
+            shown = Path(place.place.key) if isinstance(place, S3File) else place
             raise ConfigurationError(
                 f"option model: the weights of {shown} are in a second file ({name}); put them "
                 f"into the model: onnx.save_model(onnx.load({shown.name!r}), 'whole.onnx')"

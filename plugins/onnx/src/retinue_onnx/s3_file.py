@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from retinue_sdk import ConfigurationError, DetectorNotReadyError
+from retinue_sdk import ConfigurationError, DetectorNotReadyError, S3Uri
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -30,32 +30,29 @@ class S3File:
     """A file in S3 whose content is known by its hash.
 
     Attributes:
-        bucket: The bucket.
-        key: The object's key.
+        place: Where it is.
         sha256: The hash of its bytes, 64 hex digits.
     """
 
-    bucket: str
-    key: str
+    place: S3Uri
     sha256: str
 
     @classmethod
     def parse(cls, uri: str) -> Self:
         """Return the file that a URI of ``PATTERN`` names."""
-        place, _, digest = uri.partition("#sha256=")
-        bucket, _, key = place.removeprefix("s3://").partition("/")
-        return cls(bucket, key, digest)
+        place, _, sha256 = uri.partition("#sha256=")
+        return cls(S3Uri.parse(place), sha256)
 
     @property
     def uri(self) -> str:
         """Return the URI without the hash."""
-        return f"s3://{self.bucket}/{self.key}"
+        return str(self.place)
 
     @property
     def name(self) -> str:
         """Return a short name: ``parts-3`` for ``parts/3/model.onnx``, else the file's name."""
-        trained = re.search(r"([^/]+)/(\d+)/model\.onnx$", self.key)
-        return f"{trained[1]}-{trained[2]}" if trained else Path(self.key).stem
+        trained = re.search(r"([^/]+)/(\d+)/model\.onnx$", self.place.key)
+        return f"{trained[1]}-{trained[2]}" if trained else Path(self.place.key).stem
 
     def read(self, max_bytes: int) -> bytes:
         """Return the bytes, from this machine's copy if it has one. They have the hash.
@@ -98,7 +95,7 @@ class S3File:
             client: Any = Session().create_client(
                 "s3", region_name=os.environ.get("AWS_REGION"), config=config
             )
-            answer = client.get_object(Bucket=self.bucket, Key=self.key)
+            answer = client.get_object(Bucket=self.place.bucket, Key=self.place.key)
             with answer["Body"] as body:
                 if answer["ContentLength"] > max_bytes:
                     raise ConfigurationError(

@@ -15,6 +15,7 @@ from retinue_sdk import (
     InvalidImageError,
     ObjectRefusedError,
     RetriableError,
+    S3Uri,
 )
 
 from retinue_rekognition import convert
@@ -176,12 +177,10 @@ def _read(path: Path) -> bytes:
 
 def _s3_object(uri: str) -> ImageReference:
     """Parse ``s3://bucket/key`` or ``s3://bucket/key?versionId=...``."""
-    bucket, _, name = uri.removeprefix("s3://").partition("/")
-    key, mark, query = name.rpartition("?versionId=")
-    if not mark:
-        key, query = name, ""
+    name, _, version = uri.partition("?versionId=")
     try:
-        return ImageReference(bucket, key, version_id=query or None, etag=ANY_ETAG)
+        place = S3Uri.parse(name)
+        return ImageReference(place.bucket, place.key, version_id=version or None, etag=ANY_ETAG)
     except ValueError as error:
         raise ConfigurationError(
             f"option reference_image: {uri} names no object ({error}); give s3://bucket/key"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from retinue_sdk import ConfigurationError
+from retinue_sdk import ConfigurationError, S3Uri
 
-from retinue_cli.options.s3_uri import S3Uri
 from retinue_cli.training.local.publish import location
 from retinue_cli.training.local.versions import MODEL, Version, Versions
 from retinue_cli.training.promote import Pool

@@ -4,8 +4,8 @@ import json
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from retinue_sdk import S3Uri
 
-from retinue_cli.options.s3_uri import S3Uri
 from retinue_cli.training.errors import TrainingError
 from retinue_cli.training.local.versions import CARD, MODEL, Version
 
