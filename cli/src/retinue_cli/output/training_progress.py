@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from retinue_sdk.training import ShowProgress, TrainingProgress
 
@@ -35,9 +36,12 @@ def training_progress() -> Iterator[ShowProgress]:
             if state.stage not in tasks:
                 tasks[state.stage] = bars.add_task(state.stage, total=state.total, figures="")
             figures = _figures(state)
-            bars.update(tasks[state.stage], completed=state.done, figures=figures)
+            task = tasks[state.stage]
+            bars.update(task, completed=state.done, figures=figures)
             if not console.is_terminal and time.monotonic() - spoken >= LINE_SECONDS:
                 spoken = time.monotonic()
+                left = bars.tasks[task].time_remaining
+                figures += "" if left is None else f", left: {timedelta(seconds=int(left))}"
                 console.print(f"{state.stage}: {state.done:,}/{state.total:,}{figures}")
 
         yield show
