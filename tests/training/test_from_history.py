@@ -1,5 +1,6 @@
 """Training data out of the history: what detectors found, and what people said instead."""
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -182,6 +183,54 @@ def test_corrections_and_rejections_since_the_last_version_are_learned_here(
     told = json.loads(cli("models", "train", "other", "--on", "local", *folder).stdout)
     assert told["train"] + told["validation"] + told["test"] == len(stored)
     assert told["left_out"] == {"image in which not everything is marked": 1}
+
+
+def test_a_corrected_image_stays_in_its_part(
+    cli: Cli, bucket: tuple[Any, str], seed: Seed, history: str
+) -> None:
+    s3, name = bucket
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    paths = []
+    for texture in ("brick", "grass"):
+        for number in range(7):
+            paths.append(Path("photos") / texture / f"{number}.png")
+            paths[-1].parent.mkdir(parents=True, exist_ok=True)
+            tile(texture, number).save(paths[-1])
+    with psycopg.connect(history, autocommit=True) as connection:
+        for path in paths:
+            key = f"{path.parent.name}{path.name}"
+            put = s3.put_object(Bucket=name, Key=key, Body=path.read_bytes())
+            image = seed.image(key, size_px=(SIDE, SIDE), version=put["VersionId"])
+            item = {"kind": "label", "label": path.parent.name, "box": [0, 0, 0.5, 0.5]}
+            truth = {"exhaustive": True, "made_by": "people", "items": [item]}
+            arguments = [image.image_id, json.dumps(truth)]
+            connection.execute("SELECT save_truth(%s, 'ground-truth', 'review', %s)", arguments)
+    coco = {
+        "images": [
+            {"id": number, "file_name": str(path), "photograph": f"photograph {number // 2}"}
+            for number, path in enumerate(paths)
+        ],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": number // 7, "bbox": [0, 0, 9, 9]}
+            for number in range(len(paths))
+        ],
+        "categories": [{"id": 0, "name": "brick"}, {"id": 1, "name": "grass"}],
+    }
+    Path("pairs.json").write_text(json.dumps(coco), "utf-8")
+    for model, source in (("one", "photos"), ("two", "pairs.json")):
+        parts = []
+        for number, more in ((1, []), (2, ["--corrections", "ground-truth"])):
+            cli("models", "train", model, "--on", "local", "--from", source, *more)
+            card = json.loads(Path(f"models/{model}/{number}/card.json").read_text("utf-8"))
+            assert [one["name"].startswith("s3://") for one in card["data"]["images"]] == [
+                bool(more)
+            ] * len(paths)
+            parts.append({one["sha256"]: one["part"] for one in card["data"]["images"]})
+        assert parts[0] == parts[1]
+    # In the second model, the photographs decide.
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    for pair in zip(digests[::2], digests[1::2], strict=True):
+        assert len({parts[1][one] for one in pair}) == 1
 
 
 def images(keys: Iterable[str]) -> list[TrainingImage]:

@@ -1,6 +1,7 @@
 """Trainings that are killed at any moment continue, and end with the same model."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,18 +13,25 @@ from training.conftest import SIDE, tile
 TEXTURES = ("brick", "grass")
 
 KILLED = """
-import os, signal, sys
+import os, sys
 from contextlib import contextmanager
 from retinue_cli.app import retinue
 from retinue_cli.output import training_progress as progress
+from retinue_cli.training.local import card
 
-stage, done = sys.argv.pop(1).split("-")
+stage, done, number = sys.argv.pop(1).split("-")
+
+def kill(*args):
+    os.kill(os.getpid(), int(number))
+
+if stage == "samples":
+    card.draw_samples = kill
 
 @contextmanager
 def deadly():
     def show(state):
         if (state.stage, state.done) == (stage, int(done)):
-            os.kill(os.getpid(), signal.SIGKILL)
+            kill()
     yield show
 
 progress.training_progress = deadly
@@ -31,9 +39,12 @@ retinue()
 """
 
 
-def train(home: str, kind: str, *, killed_at: str | None = None) -> int:
+def train(
+    home: str, kind: str, *, killed_at: str | None = None, by: signal.Signals = signal.SIGKILL
+) -> int:
     """Train in a process of its own, and return its exit code."""
-    program = ["-m", "retinue_cli"] if killed_at is None else ["-c", KILLED, killed_at]
+    killed = ["-c", KILLED, f"{killed_at}-{by.value}"]
+    program = ["-m", "retinue_cli"] if killed_at is None else killed
     command = [sys.executable, *program, "models", "train", "parts", "--on", "local"]
     command += ["--kind", kind, "--from", "parts.json", "--models", home]
     return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
@@ -67,12 +78,24 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["labels", "objects"])
 def test_a_killed_training_continues_with_the_same_result(parts: None, kind: str) -> None:
-    for moment in ("features-9", "epochs-1", "epochs-4"):
+    for moment in ("features-9", "epochs-1", "epochs-4", "samples-1"):
         assert train("killed", kind, killed_at=moment) == -signal.SIGKILL
         assert not Path("killed/parts/1").exists()
+        if moment == "epochs-4":
+            shutil.copytree("killed", "stopped")
+    assert list(Path("killed/parts/.cache").glob("state-*")) or kind == "labels"
     assert train("killed", kind) == 0
     assert train("whole", kind) == 0
     killed, whole = (Path(home) / "parts/1" for home in ("killed", "whole"))
     assert (killed / "model.onnx").read_bytes() == (whole / "model.onnx").read_bytes()
     assert (killed / "card.json").read_text("utf-8") == (whole / "card.json").read_text("utf-8")
     assert not list(Path("killed/parts/.cache").glob("*.[0-9]*")), "no half-written files"
+    assert not list(Path("killed/parts/.cache").glob("view-*")), "large files are deleted"
+    if kind == "objects":
+        # Ctrl-C as soon as it continues keeps the best of the killed training.
+        assert train("stopped", kind, killed_at="features-1", by=signal.SIGINT) == 0
+        card = json.loads(Path("stopped/parts/1/card.json").read_text("utf-8"))
+        assert (card["stopped"], card["epochs"]) == ("interrupted", 3)
+        assert train("stopped", kind) == 0
+        again = Path("stopped/parts/2/model.onnx")
+        assert again.read_bytes() == (whole / "model.onnx").read_bytes()

@@ -13,9 +13,11 @@ import click.testing
 import pytest
 from PIL import Image
 from retinue_cli.app import retinue
+from retinue_cli.output import training_progress
+from retinue_cli.training.local import card
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.training.probe import LinearProbe
-from retinue_sdk.training import Trained
+from retinue_sdk.training import Trained, TrainingProgress
 from training.conftest import SIDE, tile
 
 TEXTURES = ("brick", "grass", "gravel")
@@ -94,6 +96,17 @@ def test_the_commands_of_the_page_work(run: Run, photos: Path) -> None:
     assert Path("pool.env").read_text("utf-8") == "MODEL=/srv/models/ground/2/model.onnx\n"
 
 
+def test_lines_without_a_terminal_have_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training_progress, "LINE_SECONDS", 0.0)
+    with training_progress.training_progress() as show:
+        for done in range(1, 4):
+            show(TrainingProgress("epochs", done, 300, 0.5, 0.25))
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"epochs: 3/300, loss 0\.5000, F1 0\.250, left: \d+:\d\d:\d\d", last)
+
+
 def test_ctrl_c_before_there_is_a_model(
     run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +119,33 @@ def test_ctrl_c_before_there_is_a_model(
     ended = run("models", "train", "ground", "--on", "local", "--from", photos, exit_code=130)
     assert "stopped before there was a model; run the same command to continue" in ended.stdout
     assert not Path("models/ground/1").exists()
+
+
+def test_ctrl_c_while_the_version_is_written_keeps_it(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card, "draw_samples", lambda *_: signal.raise_signal(signal.SIGINT))
+    ended = run("models", "train", "ground", "--on", "local", "--from", photos)
+    assert "stopping; Ctrl-C again ends the command immediately" in ended.stdout
+    assert "models/ground/1: F1 " in ended.stdout
+    assert sorted(one.name for one in Path("models/ground/1").iterdir()) == [
+        "card.json",
+        "model.onnx",
+    ]
+
+
+def test_labels_are_unified_with_those_of_the_test_images(run: Run, photos: Path) -> None:
+    for number in range(9, 14):
+        for texture in TEXTURES:
+            folder = photos.parent / "test" / texture.title()
+            folder.mkdir(parents=True, exist_ok=True)
+            tile(texture, number).save(folder / f"{number}.jpg", quality=92)
+    train = ["models", "train", "ground", "--on", "local", "--from", photos, "--test", "test"]
+    told = json.loads(run(*train, "--dry-run", "--json").stdout)
+    assert told["labels"] == list(TEXTURES)
+    assert told["test"] == 15
+    assert told["left_out"] == {}
+    assert told["renamed"] == {"label that differs from another only by case or spaces": 15}
 
 
 def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:

@@ -112,7 +112,7 @@ class ClassScore:
 
     Attributes:
         label: The label.
-        threshold: The minimum confidence with the best F1 score on the validation part.
+        threshold: The minimum confidence, from the validation part.
         true_positives: Things that were found.
         false_positives: Findings that are wrong.
         false_negatives: Things that were missed.
@@ -176,6 +176,7 @@ class Trained:
         epochs: Number of finished epochs.
         stopped: Why the training ended: ``patience``, ``epochs``, or ``interrupted``.
         facts: Further settings and results for the card.
+        obsolete: Files in the cache that aren't needed when the model is kept.
     """
 
     model: bytes
@@ -184,6 +185,7 @@ class Trained:
     epochs: int
     stopped: str
     facts: Mapping[str, Json] = field(default_factory=dict)
+    obsolete: Sequence[Path] = ()
 
     @property
     def f1(self) -> float:

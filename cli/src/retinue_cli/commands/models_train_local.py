@@ -195,6 +195,9 @@ def _images(
         corrected = {image.uri: image for image in from_history(origin["corrections"])}
         for image in corrected.values():
             image.is_correction = True
+        for image in learned:
+            if image.uri in corrected:
+                corrected[image.uri].photograph = image.photograph
         say(f"{count(len(corrected), 'image')} of {origin['corrections']}")
         learned = [corrected.pop(image.uri, image) for image in learned] + [*corrected.values()]
     tested = None if origin["test"] is None else read(origin["test"])

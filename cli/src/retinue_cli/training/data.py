@@ -202,7 +202,7 @@ def split(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[Tr
 def place(image: TrainingImage) -> float:
     """Return a number from 0 to 1 that never changes, the same for images of one photograph."""
     name = (image.photograph or image.sha256 or image.uri).encode()
-    if image.image_id is not None:
+    if image.image_id is not None and image.photograph is image.sha256 is None:
         name = image.image_id.bytes
     return int.from_bytes(hashlib.sha256(name).digest()[:6]) / 2**48
 

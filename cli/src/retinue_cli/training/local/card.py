@@ -112,12 +112,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int]:
         old: The data of the earlier version's card.
         new: The data now.
     """
-    before = {one["sha256"]: one["things"] for one in old["images"]}
+    before = {one["sha256"]: _annotations(one) for one in old["images"]}
     added = [one for one in new["images"] if one["sha256"] not in before]
     changed = [
         one
         for one in new["images"]
-        if one["sha256"] in before and one["things"] != before[one["sha256"]]
+        if one["sha256"] in before and _annotations(one) != before[one["sha256"]]
     ]
     now = {one["sha256"] for one in new["images"]}
     return {
@@ -126,6 +126,10 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int]:
         "changed": len(changed),
         "negative": sum(not one["things"] for one in (*added, *changed)),
     }
+
+
+def _annotations(image: Mapping[str, Any]) -> tuple[Any, Any]:
+    return image["things"], image.get("absent")
 
 
 def draw_samples(trained: Trained, folder: Path) -> None:

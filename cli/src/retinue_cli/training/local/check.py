@@ -129,20 +129,17 @@ def _look(image: TrainingImage, read: Read) -> Seen | str:
     return Seen(image, (width, height), bits, not image.items)
 
 
-def clean(
-    seen: Sequence[Seen], problems: Problems, renamed: Problems, *, boxes: bool
-) -> list[Seen]:
+def clean(seen: Sequence[Seen], problems: Problems, *, boxes: bool) -> list[Seen]:
     """Return the images whose annotations are right, each picture once.
 
     Args:
         seen: The images. Corrections replace other copies of their files.
         problems: Collects omitted images.
-        renamed: Collects labels that are read as others.
         boxes: Whether each thing needs a box.
     """
-    right = [one for one in seen if _boxes_are_right(one, problems, boxes=boxes)]
-    _unify_case(right, renamed)
-    return _distinct(right, problems)
+    return _distinct(
+        [one for one in seen if _boxes_are_right(one, problems, boxes=boxes)], problems
+    )
 
 
 def _boxes_are_right(seen: Seen, problems: Problems, *, boxes: bool) -> bool:
@@ -170,8 +167,13 @@ def _boxes_are_right(seen: Seen, problems: Problems, *, boxes: bool) -> bool:
     return True
 
 
-def _unify_case(seen: Sequence[Seen], problems: Problems) -> None:
-    """Replace labels that differ from a more frequent one only by case or by spaces around it."""
+def unify_case(seen: Sequence[Seen], problems: Problems) -> None:
+    """Replace labels that differ from a more frequent one only by case or by spaces around it.
+
+    Args:
+        seen: The images of all parts.
+        problems: Collects labels that are read as others.
+    """
     numbers = Counter(thing.label for one in seen for thing in one.image.items)
     spellings = defaultdict(list)
     for label in sorted(numbers, key=lambda label: (-numbers[label], label)):
@@ -196,14 +198,18 @@ def _distinct(seen: Sequence[Seen], problems: Problems) -> list[Seen]:
     for one in seen:
         copies[one.image.sha256 or ""].append(one)
     kept = []
-    for same in copies.values():
-        first, *others = [one for one in same if one.image.is_correction] or same
+    for same_file in copies.values():
+        first, *others = [one for one in same_file if one.image.is_correction] or same_file
         names = ", ".join(one.image.uri for one in (first, *others))
         if any(_facts(one) != _facts(first) for one in others):
             problems.add("picture that is there more than once, with different annotations", names)
             continue
         for _ in others:
             problems.add("image that is a copy of another", names)
+        # A correction doesn't name the photograph, and must stay in its part.
+        first.image.photograph = next(
+            filter(None, (one.image.photograph for one in same_file)), None
+        )
         kept.append(first)
     return kept
 

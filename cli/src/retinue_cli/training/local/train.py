@@ -75,12 +75,9 @@ def prepare(
         ConfigurationError: Too little is left, or there is a problem and ``strict`` is set.
     """
     renamed = Problems()
-    known = [
-        check.clean(
-            check.look(part, read, problems, advance=advance), problems, renamed, boxes=boxes
-        )
-        for part in (learned, tested or ())
-    ]
+    seen = [check.look(part, read, problems, advance=advance) for part in (learned, tested or ())]
+    check.unify_case([*seen[0], *seen[1]], renamed)
+    known = [check.clean(part, problems, boxes=boxes) for part in seen]
     parts = check.split(known[0], None if tested is None else known[1], problems)
     told = [
         f"{what}:\n{found}"
@@ -152,19 +149,24 @@ def train(
         except TrainingStoppedError as error:
             say("stopped before there was a model; run the same command to continue")
             raise KeyboardInterrupt from error
-    about = {
-        "kind": kind,
-        "identity": identity,
-        "origin": dict(origin),
-        "settings": settings,
-        "base": base,
-        **card.result_facts(trained),
-        "left_out": dict(data.left_out),
-        "renamed": dict(data.renamed),
-        "unconfirmed_images": data.unconfirmed,
-        "data": facts,
-    }
-    return versions.add(trained.model, about, lambda folder: card.draw_samples(trained, folder))
+        about = {
+            "kind": kind,
+            "identity": identity,
+            "origin": dict(origin),
+            "settings": settings,
+            "base": base,
+            **card.result_facts(trained),
+            "left_out": dict(data.left_out),
+            "renamed": dict(data.renamed),
+            "unconfirmed_images": data.unconfirmed,
+            "data": facts,
+        }
+        version = versions.add(
+            trained.model, about, lambda folder: card.draw_samples(trained, folder)
+        )
+    for path in trained.obsolete:
+        path.unlink(missing_ok=True)
+    return version
 
 
 @contextmanager

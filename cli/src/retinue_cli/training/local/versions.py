@@ -121,7 +121,7 @@ class Versions:
             card: The card, without the version's number.
             draw: Draws the sample pictures into a folder.
         """
-        draft = self.folder / f".draft-{os.getpid()}"
+        draft = self.cache / f"draft-{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:

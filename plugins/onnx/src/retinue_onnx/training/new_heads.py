@@ -204,21 +204,27 @@ class _Run:
         Raises:
             TrainingStoppedError: It was stopped before the first epoch ended.
         """
-        self._prepare()
         state = self._state
         state.restore(self._path)
-        while state.epoch < self._epochs:
-            if state.best and state.epoch - state.improved_epoch >= self._patience:
-                return "patience"
-            if not self._epoch():
-                if not state.best:
-                    raise TrainingStoppedError
-                return "interrupted"
-            state.save(self._path)
+        try:
+            self._prepare()
+            while state.epoch < self._epochs:
+                if state.best and state.epoch - state.improved_epoch >= self._patience:
+                    return "patience"
+                self._epoch()
+                state.save(self._path)
+        except TrainingStoppedError:
+            if not state.best:
+                raise
+            return "interrupted"
         return "epochs"
 
     def _prepare(self) -> None:
-        """Compute all features."""
+        """Compute all features.
+
+        Raises:
+            TrainingStoppedError: It was stopped.
+        """
         parts = [(one, view) for one in self._split.train for view in range(VIEWS)]
         parts += [(one, 0) for one in self._split.validation]
         done = 0
@@ -231,14 +237,18 @@ class _Run:
                 done += 1
                 self._progress(TrainingProgress("features", done, len(parts)))
 
-    def _epoch(self) -> bool:
-        """Train on each image once, and keep the heads if they are the best. False if stopped."""
+    def _epoch(self) -> None:
+        """Train on each image once, and keep the heads if they are the best.
+
+        Raises:
+            TrainingStoppedError: It was stopped before all images were used.
+        """
         state, train = self._state, self._split.train
         order = self._random().permutation(len(train))
         loss, positives = 0.0, 0
         for first in range(0, len(order), BATCH):
             if self._stop.is_set():
-                return False
+                raise TrainingStoppedError
             learned = list(self._threads.map(self._learn, order[first : first + BATCH]))
             objects = sum(one.positives for heads in learned for one in heads)
             for number, (head, optimiser) in enumerate(
@@ -262,7 +272,6 @@ class _Run:
         self._progress(
             TrainingProgress("epochs", state.epoch, self._epochs, loss / max(positives, 1), f1)
         )
-        return True
 
     def _learn(self, index: int) -> list[Gradients]:
         """Return the gradients of each head for a random view of a training image."""
@@ -318,18 +327,15 @@ class _Run:
         state = self._state
         untuned = self._body.with_heads(state.best, metadata(self._options, self._labels, ()))
         validated = curves(self._labels, self._answers(untuned, self._split.validation))
-        thresholds = {label: validated[label].threshold() for label in self._labels}
+        least = {label: validated[label].threshold() for label in self._labels}
         answers = self._answers(untuned, self._split.test)
         tested = curves(self._labels, answers)
-        if stopped != "interrupted":
-            self._path.unlink(missing_ok=True)
-            self._views.forget()
-        scores = tuple(tested[label].score(label, thresholds[label]) for label in self._labels)
+        scores = tuple(tested[label].score(label, least[label]) for label in self._labels)
         return Trained(
             self._body.with_heads(state.best, metadata(self._options, self._labels, scores)),
             scores,
             tuple(
-                _answer(example, found, thresholds)
+                _answer(example, found, least)
                 for example, (found, _) in zip(self._split.test, answers, strict=True)
             ),
             state.epoch,
@@ -340,6 +346,7 @@ class _Run:
                 "views": VIEWS,
                 "iou": MIN_IOU,
             },
+            () if stopped == "interrupted" else (self._path, *self._views.files()),
         )
 
     def _answers(
@@ -383,8 +390,8 @@ def _new_heads(body: NanoDetBody, classes: int, seed: int) -> list[HeadWeights]:
     return heads
 
 
-def _answer(example: Example, found: Found, thresholds: Mapping[str, float]) -> Answer:
-    reported = [one for one in found if one[1] >= thresholds[one[0].label]]
+def _answer(example: Example, found: Found, least: Mapping[str, float]) -> Answer:
+    reported = [one for one in found if one[1] >= least[one[0].label]]
     is_right = all(right(reported, example.things)) and len(reported) == len(example.things)
     return Answer(example, tuple(found), example.things, is_right)
 

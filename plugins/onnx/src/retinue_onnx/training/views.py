@@ -87,10 +87,9 @@ class Views:
         )
         return View(features, boxes[: len(classes)], classes, boxes[len(classes) :])
 
-    def forget(self) -> None:
-        """Delete the files."""
-        for path in self._folder.glob(f"{NAME}-*.npz"):
-            path.unlink(missing_ok=True)
+    def files(self) -> list[Path]:
+        """Return all files."""
+        return list(self._folder.glob(f"{NAME}-*.npz"))
 
     def _compute(self, example: Example, boxes: Floats, number: int) -> Arrays:
         """Return the boxes, and the features of each stride."""
