@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from retinue_cli.data.evaluation.sample import CocoAnnotation, Sample
 from retinue_cli.data.evaluation.score import evaluate, outcomes
 from retinue_sdk import BoundingBox
-from retinue_sdk.accuracy import best_threshold, curves
+from retinue_sdk.accuracy import Curve, best_threshold, curves, thresholds
 from retinue_sdk.training import Annotated
 
 SIDE = 100
@@ -82,3 +82,23 @@ def test_a_threshold_is_far_from_confidences() -> None:
     assert best_threshold([0.9, 0.2], [True, False], 1) == 0.5
     assert best_threshold([0.9, 0.7], [True, False], 1) == pytest.approx(0.8)
     assert best_threshold([0.3, 0.1], [True, False], 1) == pytest.approx(0.2)
+
+
+def test_a_label_with_few_things_gets_the_threshold_of_all() -> None:
+    # Right findings are surer than 0.6. A label with one thing has only a wrong one, of 0.9.
+    many = Curve.of(30, [(0.61 + number / 100, True) for number in range(30)])
+    wrong = Curve.of(30, [(0.2 + number / 100, False) for number in range(40)])
+    few = Curve.of(1, [(0.9, False), (0.4, True)])
+    assert thresholds({"few": few, "many": many, "wrong": wrong})["few"] == pytest.approx(0.6)
+    # With many things of its own, its own threshold.
+    other = Curve.of(400, [(0.2 + number / 4_000, True) for number in range(400)])
+    found = thresholds({"many": many, "wrong": wrong, "other": other})
+    assert found["other"] == pytest.approx(0.1, abs=0.1)
+    assert thresholds({"other": other})["other"] == best_threshold(
+        other.confidences, other.is_right, other.truths
+    )
+
+
+def test_no_threshold_is_lower_than_what_is_reported() -> None:
+    assert thresholds({"a": Curve.of(1, [(0.05, True)])}) == {"a": 0.05}
+    assert thresholds({"a": Curve.of(1, []), "b": Curve.of(0, [])}) == {"a": 0.5, "b": 0.5}

@@ -5,7 +5,7 @@ The definitions are those of pycocotools' ``cocoeval.py``
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -25,6 +25,15 @@ LEAST_CONFIDENCE = 0.05
 
 DEFAULT_THRESHOLD = 0.5
 """The threshold if nothing right was found."""
+
+SHARED_THINGS = 20
+"""How many things of all labels count beside a label's own when its threshold is chosen.
+
+On composites of logos, and on digits, any number from 10 to 40 is about equally good.
+"""
+
+ROUNDING = 1e-9
+"""F1 scores that differ less are equal."""
 
 Found: TypeAlias = Sequence[tuple[Annotated, float]]
 """Findings of one image with their confidence, best first."""
@@ -84,23 +93,36 @@ def average_precision(
     return float(np.append(envelope, 0.0)[np.searchsorted(hits / truths, RECALLS)].mean())
 
 
-def best_threshold(confidences: npt.ArrayLike, is_right: npt.ArrayLike, truths: int) -> float:
+def best_threshold(
+    confidences: npt.ArrayLike,
+    is_right: npt.ArrayLike,
+    truths: float,
+    weights: npt.ArrayLike | None = None,
+) -> float:
     """Return the threshold with the best F1 score, 0.5 if nothing right was found.
 
     It is in the middle between two neighbouring confidences, so that it isn't sensitive to small
     differences. Of equally good ones, the one closest to 0.5 is taken.
+
+    Args:
+        confidences: The confidence of each finding.
+        is_right: Whether each finding is right.
+        truths: Number of true things.
+        weights: How much each finding counts; ``None`` for 1 each.
     """
     ascending, hits = np.asarray(confidences, float), np.asarray(is_right, np.bool_)
     if not hits.any():
         return DEFAULT_THRESHOLD
     order = np.argsort(ascending, kind="stable")
     ascending, hits = ascending[order], hits[order]
+    found = np.ones(len(hits)) if weights is None else np.asarray(weights, float)[order]
     middles = (ascending[1:] + ascending[:-1]) / 2
     candidates = np.unique([*middles, ascending[0] / 2, DEFAULT_THRESHOLD])
     below = np.searchsorted(ascending, candidates)
-    missed = np.concatenate([[0], np.cumsum(hits)])[below]
-    scores = 2 * (hits.sum() - missed) / (len(hits) - below + truths)
-    equal = candidates[scores == scores.max()]
+    omitted = np.concatenate([[0], np.cumsum(found)])[below]
+    missed = np.concatenate([[0], np.cumsum(found * hits)])[below]
+    scores = 2 * ((found * hits).sum() - missed) / (found.sum() - omitted + truths)
+    equal = candidates[scores >= scores.max() - ROUNDING]
     return float(min(equal, key=lambda one: (abs(one - DEFAULT_THRESHOLD), one)))
 
 
@@ -124,11 +146,6 @@ class Curve:
         confidences, is_right = zip(*judged, strict=True) if judged else ((), ())
         return cls(truths, np.array(confidences, float), np.array(is_right, np.bool_))
 
-    def threshold(self) -> float:
-        """Return the threshold with the best F1 score, at least ``LEAST_CONFIDENCE``."""
-        best = best_threshold(self.confidences, self.is_right, self.truths)
-        return max(best, LEAST_CONFIDENCE)
-
     def average_precision(self) -> float | None:
         """Return the average precision; ``None`` without true things."""
         return average_precision(self.is_right[best_first(self.confidences)], self.truths)
@@ -141,8 +158,27 @@ class Curve:
         return ClassScore(label, threshold, hits, wrong, missed, self.average_precision())
 
     def best_f1(self) -> float:
-        """Return the best F1 score of any threshold."""
-        return self.score("", self.threshold()).f1 or 0.0
+        """Return the best F1 score of any threshold from ``LEAST_CONFIDENCE``."""
+        best = best_threshold(self.confidences, self.is_right, self.truths)
+        return self.score("", max(best, LEAST_CONFIDENCE)).f1 or 0.0
+
+
+def thresholds(curves: Mapping[str, Curve]) -> dict[str, float]:
+    """Return the threshold of each label, from findings in images that weren't learned.
+
+    A few things of a label say little about its best threshold. So the findings of all labels
+    count too, as if they belonged to ``SHARED_THINGS`` more things of this label. With few things
+    of its own, a label gets the threshold that is best for all labels.
+    """
+    confidences = np.concatenate([one.confidences for one in curves.values()])
+    is_right = np.concatenate([one.is_right for one in curves.values()])
+    owners = np.repeat([*curves], [len(one.is_right) for one in curves.values()])
+    shared = SHARED_THINGS / max(sum(one.truths for one in curves.values()), 1)
+    found = {}
+    for label, one in curves.items():
+        weights, truths = shared + (owners == label), SHARED_THINGS + one.truths
+        found[label] = max(best_threshold(confidences, is_right, truths, weights), LEAST_CONFIDENCE)
+    return found
 
 
 def curves(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from retinue_sdk import ConfigurationError, Json
-from retinue_sdk.accuracy import LEAST_CONFIDENCE, MIN_IOU, Curve, Found, curves, right
+from retinue_sdk.accuracy import LEAST_CONFIDENCE, MIN_IOU, Curve, Found, curves, right, thresholds
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.training import (
     Annotated,
@@ -140,7 +140,7 @@ class NewHeads:
             "sha256": ModelFile.find(None, bundled=BASE).sha256,
             "licence": "Apache-2.0",
             "trainer": "new heads",
-            "version": "1",
+            "version": "2",
         }
 
     def train(
@@ -327,7 +327,7 @@ class _Run:
         state = self._state
         untuned = self._body.with_heads(state.best, metadata(self._options, self._labels, ()))
         validated = curves(self._labels, self._answers(untuned, self._split.validation))
-        least = {label: validated[label].threshold() for label in self._labels}
+        least = thresholds(validated)
         answers = self._answers(untuned, self._split.test)
         tested = curves(self._labels, answers)
         scores = tuple(tested[label].score(label, least[label]) for label in self._labels)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from retinue_sdk import ConfigurationError, Json
-from retinue_sdk.accuracy import LEAST_CONFIDENCE, Curve, Truths
+from retinue_sdk.accuracy import LEAST_CONFIDENCE, Curve, Truths, thresholds
 from retinue_sdk.training import (
     Annotated,
     Answer,
@@ -67,7 +67,7 @@ class LinearProbe:
             "sha256": file.sha256,
             "licence": "Apache-2.0",
             "trainer": "linear probe",
-            "version": "1",
+            "version": "2",
         }
 
     def train(
@@ -120,19 +120,17 @@ class LinearProbe:
                 stop=stop,
             )
         found = _curves(fit.model.probabilities(validated.features), validated.truths)
-        thresholds = [one.threshold() for one in found]
+        least = thresholds(dict(zip(labels, found, strict=True)))
         probabilities = fit.model.probabilities(tested.features)
         scores = tuple(
-            curve.score(label, threshold)
-            for curve, label, threshold in zip(
-                _curves(probabilities, tested.truths), labels, thresholds, strict=True
-            )
+            curve.score(label, least[label])
+            for curve, label in zip(_curves(probabilities, tested.truths), labels, strict=True)
         )
         return Trained(
             _export(fit.model, len(labels), metadata(options, labels, scores)),
             scores,
             tuple(
-                _answer(sample, labels, thresholds, row)
+                _answer(sample, labels, least, row)
                 for sample, row in zip(tested.samples, probabilities, strict=True)
             ),
             fit.epochs,
@@ -189,7 +187,7 @@ def _curves(probabilities: Floats, truths: Truths) -> list[Curve]:
 
 
 def _answer(
-    sample: Sample, labels: Sequence[str], thresholds: Sequence[float], row: Floats
+    sample: Sample, labels: Sequence[str], least: Mapping[str, float], row: Floats
 ) -> Answer:
     found = [
         (Annotated(label, sample.box), float(confidence))
@@ -197,7 +195,6 @@ def _answer(
         if confidence >= LEAST_CONFIDENCE
     ]
     found.sort(key=lambda one: -one[1])
-    least = dict(zip(labels, thresholds, strict=True))
     is_right = {one.label for one, sure in found if sure >= least[one.label]} == sample.labels
     true = tuple(Annotated(label, sample.box) for label in sorted(sample.labels))
     return Answer(sample.example, tuple(found), true, is_right)
