@@ -17,16 +17,19 @@ from faults.steps import afflicted
 
 pytestmark = pytest.mark.timeout(300)
 
+OFTEN = pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
 
+
+@OFTEN
 def test_killed_again_and_again_two_workers_do_all_of_it_once(
-    make_site: Callable[..., Site],
+    make_site: Callable[..., Site], kills: int
 ) -> None:
     chance = random.Random(6)
     site = make_site(max_receive_count=1_000)
-    site.upload(150)
+    site.upload(30 * kills)
     for _ in range(2):
         site.start({"echo": {"latency_ms": 60, "max_concurrency": 4}})
-    for _ in range(5):
+    for _ in range(kills):
         before = site.done()
         site.until(lambda before=before: site.done() > before or site.counts() == (0, 0))
         time.sleep(chance.uniform(0, 0.3))
@@ -37,8 +40,9 @@ def test_killed_again_and_again_two_workers_do_all_of_it_once(
     site.check()
 
 
+@OFTEN
 def test_killed_again_and_again_two_workers_pay_for_each_video_once(
-    make_site: Callable[..., Site], tmp_path: Path
+    make_site: Callable[..., Site], tmp_path: Path, kills: int
 ) -> None:
     chance = random.Random(7)
     jobs = tmp_path / "jobs"
@@ -50,7 +54,7 @@ def test_killed_again_and_again_two_workers_pay_for_each_video_once(
         site.put(f"{number}.mp4", clip)
     for _ in range(2):
         site.start(detectors)
-    for _ in range(4):
+    for _ in range(kills):
         before = len(list(jobs.iterdir()))
         site.until(lambda before=before: len(list(jobs.iterdir())) > before or site.done() == 12)
         time.sleep(chance.uniform(0, 0.4))

@@ -14,7 +14,7 @@ from retinue_cli.app import retinue
 
 DETECTOR = "onnx-labels"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def add_version(number: int, f1: float) -> Path:
