@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore.hooks
 import botocore.session
 import psycopg
 import pytest
@@ -29,6 +30,9 @@ from xdist.scheduler import LoadScopeScheduling
 # platformdirs warns where there is none (a container), and here a warning is an error.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
+# OpenBLAS's threads spin while they wait for work, and there are more processes than cores anyway.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # With it, we and each process that a test starts would compile all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -38,8 +42,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Otherwise each session of botocore lists the same thousand folders and parses the same large
-# files, which takes most of the time of making a client.
+# files, and translates the same names of events, which takes most of the time of making a client.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+EVENT_NAMES: dict[str, str] = {}
+_make_aliaser = botocore.hooks.EventAliaser.__init__
+
+
+def _share_event_names(aliaser: Any, *arguments: Any) -> None:
+    _make_aliaser(aliaser, *arguments)
+    aliaser._alias_name_cache = EVENT_NAMES
+
+
+botocore.hooks.EventAliaser.__init__ = _share_event_names
 
 # How long an example takes is for the benchmarks to say: on a busy machine it says nothing.
 settings.register_profile(
