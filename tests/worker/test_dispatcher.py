@@ -610,7 +610,7 @@ class Preparing(Scripted):
         super().__init__(self.answer, input=Input.PIXELS, **capabilities)
 
     def prepare(self, image: Image) -> str:
-        width = image.scaled_pixels(8, 8).shape[1]
+        width = image.resized_pixels(8, 6).shape[1]
         return f"{threading.current_thread().name} {width}"
 
     def answer(self, image: Image) -> Findings:
@@ -627,7 +627,7 @@ async def test_images_are_prepared_on_threads_that_load_and_frames_in_the_call()
         await rig.handle(rig.upload("bikes.mp4", BIKES.read_bytes()))
         assert rig.codes() == ["succeeded", "succeeded", "unsupported_format"]
         labels = {found.label for run in rig.history.runs for found in run.detections}
-        assert labels == {"retinue-prefetch 20", "retinue-scripted 640"}
+        assert labels == {"retinue-prefetch 8", "retinue-scripted 8"}
         sizes = {image.key: image.width_px for image in rig.history.images}
         assert sizes == {"a.jpg": 80, "b.jpg": None, "bikes.mp4": 640}
 

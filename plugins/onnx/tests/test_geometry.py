@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.errors import NotANumberError
-from retinue_onnx.letterbox import letterbox, stretch
+from retinue_onnx.letterbox import letterboxed, stretched
 from retinue_onnx.readers.nanodet import expected_distances, grids
 from retinue_onnx.suppression import MAX_IOU_OF_CLASSES, overlaps, suppressed
+from retinue_sdk import Image
 
 sides = st.integers(1, 700)
 coordinates = st.integers(0, 40)
@@ -40,7 +41,7 @@ def test_a_place_in_the_image_survives_the_letterbox(
     width: int, height: int, x: float, y: float
 ) -> None:
     pixels = np.zeros((height, width, 3), np.uint8)
-    canvas, placement = letterbox(pixels, height=96, width=128)
+    canvas, placement = letterboxed(Image.from_pixels(pixels), height=96, width=128)
     assert canvas.shape == (96, 128, 3)
     point = np.array([x, y], np.float32)
     assert placement.to_ratios(placement.to_canvas(point)) == pytest.approx(point, abs=1e-3)
@@ -49,7 +50,7 @@ def test_a_place_in_the_image_survives_the_letterbox(
 @given(width=sides, height=sides)
 def test_the_letterboxed_image_lies_where_it_says(width: int, height: int) -> None:
     pixels = np.full((height, width, 3), 255, np.uint8)
-    canvas, placement = letterbox(pixels, height=96, width=128, fill=7)
+    canvas, placement = letterboxed(Image.from_pixels(pixels), height=96, width=128, fill=7)
     rows = slice(placement.top, placement.top + placement.height)
     columns = slice(placement.left, placement.left + placement.width)
     assert (canvas[rows, columns] == 255).all()
@@ -61,7 +62,8 @@ def test_the_letterboxed_image_lies_where_it_says(width: int, height: int) -> No
 
 @given(width=sides, height=sides)
 def test_a_stretched_image_fills_the_canvas(width: int, height: int) -> None:
-    canvas, placement = stretch(np.full((height, width, 3), 9, np.uint8), height=64, width=32)
+    image = Image.from_pixels(np.full((height, width, 3), 9, np.uint8))
+    canvas, placement = stretched(image, height=64, width=32)
     assert canvas.shape == (64, 32, 3)
     assert (canvas == 9).all()
     assert placement.to_ratios(np.array([32, 64], np.float32)).tolist() == [1, 1]

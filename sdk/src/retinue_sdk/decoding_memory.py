@@ -6,13 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from retinue_sdk.errors import InvalidImageError, RetriableError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 WAIT_SECONDS = 10.0
 """How long to wait for memory. Afterwards the thread must be free for an image that others need."""
@@ -94,10 +89,10 @@ class DecodingMemory:
         finally:
             self._returned.put(size_bytes)
 
-    def keep(self, pixels: "npt.NDArray[np.uint8]") -> None:
+    def keep(self, decoded: object, size_bytes: int) -> None:
         """Count a decoded image until it is freed."""
-        self._returned.put(-pixels.nbytes)
-        weakref.finalize(pixels, self._returned.put, pixels.nbytes)
+        self._returned.put(-size_bytes)
+        weakref.finalize(decoded, self._returned.put, size_bytes)
 
     def _take(self, size_bytes: int) -> None:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -280,7 +280,7 @@ class Detector(CommonDetector[OptionsT]):
 
         Optional. Write it if ``capabilities.input`` is ``Input.PIXELS`` and resizing takes time.
         The worker calls it on the threads that load images, while ``detect`` computes other
-        images, and then frees the image's pixels. Use ``image.scaled_pixels`` to decode faster.
+        images, and then frees the image's pixels. ``image.resized_pixels`` decodes faster.
 
         Get the result by ``image.prepared(self.prepare)`` in ``detect``, which calls this method if
         the worker hasn't, or couldn't: it may be called before ``start`` has ended, and after

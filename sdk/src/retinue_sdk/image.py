@@ -9,14 +9,20 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
+from retinue_sdk.box import BoundingBox
 from retinue_sdk.errors import InvalidImageError
 from retinue_sdk.limits import ImageLimits
 from retinue_sdk.reference import ImageReference
 
 if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
     from retinue_sdk.decode import Pixels
 
 PreparedT = TypeVar("PreparedT")
+
+WHOLE = BoundingBox(0.0, 0.0, 1.0, 1.0)
+"""All of an image."""
 
 
 class Image:
@@ -56,7 +62,7 @@ class Image:
         self._lock = Lock()
         self._data: bytes | None = None
         self._pixels: Pixels | None = None
-        self._shrunk: dict[int, Pixels] = {}
+        self._shrunk: dict[int, PillowImage.Image] = {}
         self._prepared: dict[Callable[[Any], Any], Any] = {}
         self._preparing = Lock()
         self._size_px: tuple[int, int] | None = None
@@ -139,7 +145,7 @@ class Image:
             RetinueError: It can't be fetched at the moment.
         """
         with self._lock:
-            return self._decoded(1)
+            return self._decoded()
 
     def measure(self) -> tuple[int, int]:
         """Return width and height as displayed, in pixels. Fetch the image on first use.
@@ -157,31 +163,34 @@ class Image:
                 self._size_px = self._explained(measure)
             return self._size_px
 
-    def scaled_pixels(self, width: int, height: int) -> "Pixels":
-        """Return the decoded image, perhaps smaller, for a detector that resizes it.
+    def resized_pixels(self, width: int, height: int, *, part: BoundingBox = WHOLE) -> "Pixels":
+        """Return the image with another size, whatever its proportions.
 
-        A JPEG is decoded at a half, a quarter or an eighth of its size if that leaves both sides
-        with enough pixels: of a photograph of 1920 × 1080 in a third of the time. Other images have
-        their full size.
+        Pixels are interpolated bilinearly. When the image shrinks, each one is an average of a
+        larger area, to avoid aliasing. A JPEG is decoded at a half, a quarter or an eighth of its
+        size if that leaves both sides with enough pixels: a photograph of 1920 × 1080 in a third of
+        the time.
 
         Args:
-            width: Minimum width, in pixels.
-            height: Minimum height, in pixels.
+            width: In pixels, at least 1.
+            height: In pixels, at least 1.
+            part: The part to resize, inside the image, with a width and a height above 0.
 
         Returns:
-            As for ``pixels``. ``size_px`` is the image's own size.
+            A read-only array of shape (height, width, 3), as for ``pixels``. ``size_px`` remains
+            the image's own size.
 
         Raises:
             InvalidImageError: It can never be decoded. Later calls raise the same error.
             RetinueError: It can't be fetched at the moment.
         """
-        if not self.has_file:
-            return self.pixels()
-        from retinue_sdk.decode import shrink_of
+        from retinue_sdk.decode import resized, shrink_of
 
-        shrink = shrink_of(self.measure(), (width, height))
+        wanted = round(width / part.width), round(height / part.height)
+        shrink = shrink_of(self.measure(), wanted) if self.has_file else 1
         with self._lock:
-            return self._decoded(shrink)
+            picture = self._picture(shrink)
+        return resized(picture, width, height, part)
 
     def prepared(self, prepare: Callable[["Image"], PreparedT]) -> PreparedT:
         """Return the result of a detector's ``prepare`` for this image. Call it on first use.
@@ -223,25 +232,32 @@ class Image:
             if not keep_prepared:
                 self._prepared = {}
 
-    def _decoded(self, shrink: int) -> "Pixels":
-        """Return the pixels at a fraction of the size. The caller holds the lock."""
-        if shrink > 1 and shrink in self._shrunk:
-            return self._shrunk[shrink]
-        if shrink == 1 and self._pixels is not None:
-            return self._pixels
-        from retinue_sdk.decode import decode, is_truncated
+    def _decoded(self) -> "Pixels":
+        """Return the pixels at full size. The caller holds the lock."""
+        if self._pixels is None:
+            from retinue_sdk.decode import decode, is_truncated
 
-        self._read()
-        began = time.perf_counter()
-        pixels = self._explained(decode if shrink == 1 else partial(decode, shrink=shrink))
-        self.decode_seconds += time.perf_counter() - began
-        self._is_truncated = is_truncated(self._read())
-        if shrink == 1:
-            self._pixels = pixels
-            self._size_px = (pixels.shape[1], pixels.shape[0])
-        else:
-            self._shrunk[shrink] = pixels
-        return pixels
+            self._read()
+            began = time.perf_counter()
+            self._pixels = self._explained(decode)
+            self.decode_seconds += time.perf_counter() - began
+            self._is_truncated = is_truncated(self._read())
+            self._size_px = (self._pixels.shape[1], self._pixels.shape[0])
+        return self._pixels
+
+    def _picture(self, shrink: int) -> "PillowImage.Image":
+        """Return the image at a fraction of its size, if possible. The caller holds the lock."""
+        from PIL import Image as PillowImage
+
+        from retinue_sdk.decode import decode_smaller, is_shrinkable
+
+        if shrink not in self._shrunk:
+            if shrink == 1 or not is_shrinkable(self._read()):
+                return PillowImage.fromarray(self._decoded())
+            began = time.perf_counter()
+            self._shrunk[shrink] = self._explained(partial(decode_smaller, shrink=shrink))
+            self.decode_seconds += time.perf_counter() - began
+        return self._shrunk[shrink]
 
     def _explained(self, use: Callable[[bytes, ImageLimits], PreparedT]) -> PreparedT:
         """Apply a function to the bytes, or raise the known error. The caller holds the lock."""

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags
 from PIL import Image as PillowImage
-from retinue_sdk import Image
-from retinue_sdk.decode import FORMATS, decode, shrink_of
+from retinue_sdk import BoundingBox, Image
+from retinue_sdk.decode import FORMATS, decode, decode_smaller, shrink_of
 from unit.sdk.pictures import LIMITS, chunk, is_close, photo, png, saved
 
 # Pillow warns of oddities in files. Outside tests a warning is no error, so neither is it here.
@@ -28,27 +28,58 @@ def test_every_format_is_decoded(form: str) -> None:
     assert is_close(pixels, photo())
 
 
+TURNS = {  # which turn of the photo a camera stores, and Exif's number for it
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_90,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_270,
+}
+
+
 @pytest.mark.parametrize("form", WRITTEN)
-@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("wanted", [(1, 1), (24, 16), (25, 16), (48, 4), (100, 100)])
-def test_a_smaller_decode_is_no_smaller_than_asked(
-    form: str, orientation: int, wanted: tuple[int, int]
-) -> None:
+def test_an_image_is_resized_upright(form: str, orientation: int, wanted: tuple[int, int]) -> None:
     exif = PillowImage.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    turned = photo() if orientation == 1 else photo().transpose(PillowImage.Transpose.ROTATE_90)
+    turned = photo() if orientation == 1 else photo().transpose(TURNS[orientation])
     image = Image.from_bytes(saved(turned, form, exif=exif.tobytes()))
-    if form in ("GIF", "BMP") and orientation == 6:
+    if form in ("GIF", "BMP") and orientation != 1:
         return  # they have no EXIF
-    pixels = image.scaled_pixels(*wanted)
-    height, width, _ = pixels.shape
-    assert (image.size_px, image.measure()) == ((48, 32), (48, 32))
-    assert width >= min(wanted[0], 48)
-    assert height >= min(wanted[1], 32)
-    assert is_close(pixels, photo().resize((width, height)))
+    pixels = image.resized_pixels(*wanted)
+    assert pixels.shape == (wanted[1], wanted[0], 3)
+    assert image.measure() == (48, 32)
+    assert is_close(pixels, photo().resize(wanted, PillowImage.Resampling.BILINEAR))
+    # Only a JPEG has been decoded at a fraction of its size.
     is_smaller = form == "JPEG" and wanted in ((1, 1), (24, 16))
-    assert (width < 48) == is_smaller
-    assert image.scaled_pixels(*wanted) is pixels
+    assert image.is_loaded(pixels=True) == (not is_smaller)
+    assert (image.resized_pixels(*wanted) == pixels).all()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_part_is_resized(form: str) -> None:
+    picture = photo().resize((192, 128))
+    image = Image.from_bytes(saved(picture, form))
+    part = BoundingBox.from_edges(0.25, 0.5, 1, 1, width=1, height=1)
+    expected = picture.crop((48, 64, 192, 128)).resize((36, 16), PillowImage.Resampling.BILINEAR)
+    assert is_close(image.resized_pixels(36, 16, part=part), expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_other_colours_are_resized_in_rgb(mode: str) -> None:
+    image = Image.from_bytes(saved(photo().convert(mode), "JPEG"))
+    expected = photo().convert(mode).convert("RGB").resize((24, 16))
+    assert is_close(image.resized_pixels(24, 16), expected)
+
+
+def test_the_same_pixels_serve_every_size() -> None:
+    image = Image.from_bytes(saved(photo(), "PNG"))
+    pixels = image.pixels()
+    image.resized_pixels(8, 8)
+    assert image.pixels() is pixels
 
 
 def test_every_shrink_leaves_what_is_asked() -> None:
@@ -58,8 +89,8 @@ def test_every_shrink_leaves_what_is_asked() -> None:
             assert side // shrink >= min(wanted, side)
             picture = saved(PillowImage.new("RGB", (side, 70)), "JPEG")
             if wanted == 1:
-                decoded = decode(picture, LIMITS, shrink=shrink)
-                assert decoded.shape[1] == -(-side // shrink)
+                decoded = decode_smaller(picture, LIMITS, shrink=shrink)
+                assert decoded.width == -(-side // shrink)
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF"])

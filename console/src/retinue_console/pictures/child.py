@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 from retinue_sdk import ImageLimits, InvalidImageError
-from retinue_sdk.decode import decode, measure, shrink_of
+from retinue_sdk.decode import decode_smaller, measure, shrink_of
 
 from retinue_console.memory import return_large_blocks
 
@@ -74,7 +74,7 @@ def encode(
     scale = min(1.0, longest_px / share / max(size_px))
     width, height = (math.ceil(side * scale) for side in size_px)
     shrink = shrink_of(size_px, (width, height))
-    picture = Image.fromarray(decode(data, limits, shrink=shrink))
+    picture = decode_smaller(data, limits, shrink=shrink)
     if part is not None:
         picture = picture.crop(_pixels(part, picture.size))
     return _webp(picture, longest_px, most_bytes)

@@ -6,10 +6,10 @@ grown to the whole line (https://arxiv.org/abs/1911.08947). Constants are RapidO
 """
 
 import numpy as np
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Floats
-from retinue_onnx.letterbox import Placement, letterbox
+from retinue_onnx.letterbox import Placement, letterboxed
 from retinue_onnx.preprocessing import Preprocessing
 from retinue_onnx.regions import Mask, regions, smallest_rectangle
 from retinue_onnx.session import Batch
@@ -45,7 +45,7 @@ def place(pixels: Pixels, max_side_px: int) -> tuple[Pixels, Placement]:
         max(-(-max(round(side * scale), 1) // MULTIPLE_PX) * MULTIPLE_PX, MIN_SIDE_PX)
         for side in pixels.shape[:2]
     )
-    return letterbox(pixels, height=height, width=width)
+    return letterboxed(Image.from_pixels(pixels), height=height, width=width)
 
 
 def normalised(canvas: Pixels) -> Batch:

@@ -4,7 +4,26 @@ Only this package imports Pillow and NumPy. A worker whose detectors read images
 doesn't load it.
 """
 
-from retinue_sdk.decode.pixels import FORMATS, Pixels, decode, measure, shrink_of
+from retinue_sdk.decode.pixels import (
+    FORMATS,
+    Pixels,
+    decode,
+    decode_smaller,
+    is_shrinkable,
+    measure,
+    shrink_of,
+)
+from retinue_sdk.decode.resize import resized
 from retinue_sdk.decode.structure import is_truncated
 
-__all__ = ["FORMATS", "Pixels", "decode", "is_truncated", "measure", "shrink_of"]
+__all__ = [
+    "FORMATS",
+    "Pixels",
+    "decode",
+    "decode_smaller",
+    "is_shrinkable",
+    "is_truncated",
+    "measure",
+    "resized",
+    "shrink_of",
+]

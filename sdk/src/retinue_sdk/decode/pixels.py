@@ -4,7 +4,7 @@ import ctypes
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import cache, partial
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -32,6 +32,17 @@ Pixels = npt.NDArray[np.uint8]
 _ON_ITS_SIDE = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height (Exif 2.3, tag 274)."""
 
+_TURNS = {
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_270,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_90,
+}
+"""How to turn a file's rows upright, by EXIF orientation."""
+
 _STRIP_PX = 2**16
 """Pixels of a strip that is converted at a time."""
 
@@ -55,7 +66,7 @@ def _silence_libtiff() -> None:
 _silence_libtiff()
 
 
-def decode(data: bytes, limits: ImageLimits, *, shrink: int = 1) -> Pixels:
+def decode(data: bytes, limits: ImageLimits) -> Pixels:
     """Decode an image file as a browser displays it.
 
     EXIF orientation is applied, transparency becomes white, 16-bit samples are scaled to 8 bits,
@@ -66,8 +77,6 @@ def decode(data: bytes, limits: ImageLimits, *, shrink: int = 1) -> Pixels:
     Args:
         data: The whole file.
         limits: Checked against the file's size and the size in its header.
-        shrink: 1, 2, 4 or 8, as ``shrink_of`` returns it. A JPEG is decoded at this fraction of its
-            size, rounded up, which is faster. Other formats and truncated files are not.
 
     Returns:
         A read-only array of RGB pixels, see ``Pixels``.
@@ -91,10 +100,44 @@ def decode(data: bytes, limits: ImageLimits, *, shrink: int = 1) -> Pixels:
             is_partial = structure.is_truncated(data) and not (
                 structure.is_tiff(data) or structure.is_iso_media(data)
             )
-            load = _load_partly if is_partial else partial(_load, shrink=shrink)
-            pixels = load(data, limits)
+            pixels = _load_partly(data, limits) if is_partial else _load(data, limits)
     pixels.setflags(write=False)
     return pixels
+
+
+def decode_smaller(data: bytes, limits: ImageLimits, *, shrink: int) -> PillowImage.Image:
+    """Decode an image file as ``decode`` does, to resize it.
+
+    Args:
+        data: The whole file.
+        limits: Checked against the file's size and the size in its header.
+        shrink: 1, 2, 4 or 8, as ``shrink_of`` returns it. A file that ``is_shrinkable`` is decoded
+            at this fraction of its size, rounded up, which is faster.
+
+    Returns:
+        A loaded image in RGB, as displayed.
+
+    Raises:
+        InvalidImageError: As for ``decode``.
+        DecodingMemoryError: Other images take the memory of the limits.
+    """
+    if shrink == 1 or not is_shrinkable(data):
+        return PillowImage.fromarray(decode(data, limits))
+    limits.check_bytes(len(data))
+    with _explaining(data, limits), _opened(data, limits) as file:
+        full_size = file.size
+        width, height = (max(side // shrink, 1) for side in full_size)
+        file.draft(None, (width, height))
+        with _reserved(limits, _peak_bytes(file, full_size)):
+            picture = _upright(file)
+            if limits.memory is not None:
+                limits.memory.keep(picture, math.prod(picture.size) * 4)  # RGB and a filler
+        return picture
+
+
+def is_shrinkable(data: bytes) -> bool:
+    """Return whether a file is a complete JPEG, which can be decoded at a fraction of its size."""
+    return structure.is_jpeg(data) and not structure.is_truncated(data)
 
 
 def shrink_of(size_px: tuple[int, int], wanted_px: tuple[int, int]) -> int:
@@ -209,15 +252,11 @@ def _opened(
         yield file
 
 
-def _load(data: bytes, limits: ImageLimits, shrink: int) -> Pixels:
+def _load(data: bytes, limits: ImageLimits) -> Pixels:
     """Return the first frame of a complete file, upright."""
     with _opened(data, limits) as file:
-        full_size = file.size
-        if shrink > 1:
-            width, height = (side // shrink for side in file.size)
-            file.draft(None, (max(width, 1), max(height, 1)))  # does nothing to other formats
         frame = _frame(file, data)
-        with _reserved(limits, _peak_bytes(file, full_size)):
+        with _reserved(limits, _peak_bytes(file, file.size)):
             file.load()
             pixels = _upright_pixels(file, frame)
             _count(pixels, limits)
@@ -243,7 +282,15 @@ def _reserved(limits: ImageLimits, size_bytes: int) -> AbstractContextManager[No
 
 def _count(pixels: Pixels, limits: ImageLimits) -> None:
     if limits.memory is not None:
-        limits.memory.keep(pixels)
+        limits.memory.keep(pixels, pixels.nbytes)
+
+
+def _upright(file: PillowImage.Image) -> PillowImage.Image:
+    """Return an image in RGB, as displayed."""
+    file.load()
+    turn = _TURNS.get(_orientation(file))
+    picture = _on_white(file)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _upright_pixels(file: PillowImage.Image, frame: structure.Box) -> Pixels:

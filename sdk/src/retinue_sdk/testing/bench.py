@@ -9,6 +9,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from retinue_sdk.box import BoundingBox
 from retinue_sdk.decode import Pixels
 from retinue_sdk.detection import Findings
 from retinue_sdk.detector import AnyDetector, AsyncDetector, Capabilities, JobDetector, Result
@@ -18,7 +19,7 @@ from retinue_sdk.errors import (
     format_error,
     format_plugin_frames,
 )
-from retinue_sdk.image import Image
+from retinue_sdk.image import WHOLE, Image
 from retinue_sdk.limits import ImageLimits
 from retinue_sdk.options import DetectorOptions
 from retinue_sdk.reference import ImageReference
@@ -63,10 +64,10 @@ class WatchedImage(Image):
         self.touched.add("pixels")
         return super().pixels()
 
-    def scaled_pixels(self, width: int, height: int) -> Pixels:
+    def resized_pixels(self, width: int, height: int, *, part: BoundingBox = WHOLE) -> Pixels:
         """Return the pixels, and record the call as one of ``pixels``."""
         self.touched.add("pixels")
-        return super().scaled_pixels(width, height)
+        return super().resized_pixels(width, height, part=part)
 
 
 class Bench:
