@@ -6,7 +6,6 @@ https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c, so that pyc
 """
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,19 +24,20 @@ def encode_mask(mask: Mask) -> dict[str, Json]:
     """Return a mask as JSON, for a detection's attribute ``mask``."""
     pixels = mask.ravel(order="F")
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-    starts = [0, *changes.tolist(), pixels.size]
-    if pixels.size and pixels[0]:
-        starts.insert(0, 0)  # the first run is outside, if only of no pixels
-    runs = [end - start for start, end in pairwise(starts)]
-    text = bytearray()
-    for index, run in enumerate(runs):
-        rest = run - runs[index - 2] if index > 2 else run
-        more = True
-        while more:
-            bits, rest = rest & 0x1F, rest >> 5
-            more = rest != (-1 if bits & 0x10 else 0)
-            text.append((bits | 0x20 if more else bits) + 48)
-    return {"size": list(mask.shape), "counts": text.decode("ascii")}
+    # The first run is outside, if only of no pixels.
+    before = [0, 0] if pixels.size and pixels[0] else [0]
+    runs = np.diff(np.concatenate([before, changes, [pixels.size]]))
+    rest = runs.copy()
+    rest[3:] -= runs[1:-2]
+    # A column for each digit of five bits, the lowest first. 0 where a number has fewer digits.
+    digits = []
+    more = np.ones(len(rest), np.bool_)
+    while more.any():
+        bits, rest, used = rest & 0x1F, rest >> 5, more
+        more = used & (rest != -(bits >> 4))
+        digits.append(np.where(used, bits + 0x20 * more + 48, 0).astype(np.uint8))
+    text = np.stack(digits, axis=1)
+    return {"size": list(mask.shape), "counts": text[text > 0].tobytes().decode("ascii")}
 
 
 def decode_mask(stored: Mapping[str, Any]) -> Mask:

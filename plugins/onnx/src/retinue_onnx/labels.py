@@ -18,7 +18,7 @@ from retinue_onnx.thresholds import thresholds_in_metadata
 if TYPE_CHECKING:
     from retinue_sdk import Pixels
 
-    from retinue_onnx.candidates import Floats
+    from retinue_onnx.candidates import Floats, Integers
     from retinue_onnx.classifiers import Classifier
     from retinue_onnx.efficientnet import Classification
     from retinue_onnx.layout import Network
@@ -92,20 +92,42 @@ class OnnxLabelOptions(OwnModelOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """Groups of a network's classes. They overlap.
+
+    Attributes:
+        names: Their names, small groups first.
+        members: The class ids of all groups, one after the other.
+        begins: The position of each group's first member.
+        parents: The groups that contain a class or a group, by its name.
+    """
+
+    names: Sequence[str]
+    members: "Integers"
+    begins: "Integers"
+    parents: Mapping[str, Sequence[str]]
+
+    def sums(self, probabilities: "Floats") -> "Floats":
+        """Return the sum of each group's probabilities."""
+        import numpy as np
+
+        sums: Floats = np.add.reduceat(probabilities[self.members], self.begins)
+        return sums
+
+
+@dataclass(frozen=True, slots=True)
 class Classes:
     """The classes of a network.
 
     Attributes:
         names: The class names, ordered by id.
-        groups: The class ids of each group by its name, as in imagenet.py.
-        parents: The groups that contain a class or a group, by its name.
         thresholds: The minimum confidence of single labels.
+        groups: Their groups, if there are some.
     """
 
     names: Sequence[str]
-    groups: Mapping[str, list[int]]
-    parents: Mapping[str, Sequence[str]]
     thresholds: Mapping[str, float]
+    groups: Groups | None = None
 
 
 class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
@@ -290,7 +312,7 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
         names, thresholds = self._classifier.labels, thresholds_in_metadata(session.metadata)
         self._classes = _with_groups(names, thresholds)
         if self._classifier.scores == "independent-logits":  # which have no sum
-            self._classes = Classes(names, {}, {}, thresholds)
+            self._classes = Classes(names, thresholds)
         return self._classifier
 
     def _efficientnet(self, session: "OnnxSession") -> "Network[Classification]":
@@ -327,15 +349,16 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
 
     def _scores(self, probabilities: "Floats") -> list[tuple[str, float]]:
         """Return names with scores, best first; of equal ones, classes first, then small groups."""
-        classes = self._classes
+        classes, minimum = self._classes, self._minimum
         scores: dict[str, float] = {}
-        for name, score in zip(classes.names, probabilities.tolist(), strict=True):
+        for index in (probabilities >= minimum).nonzero()[0].tolist():
+            name, score = classes.names[index], float(probabilities[index])
             scores[name] = max(score, scores.get(name, 0.0))
-        if self.options.groups:
-            for group, members in classes.groups.items():
-                scores[group] = float(probabilities[members].sum())
-        promising = ((n, s) for n, s in scores.items() if s >= self._minimum)
-        enough = [(n, min(s, 1.0)) for n, s in promising if s >= self._threshold(n)]
+        if self.options.groups and classes.groups is not None:
+            sums = classes.groups.sums(probabilities)
+            for index in (sums >= minimum).nonzero()[0].tolist():
+                scores[classes.groups.names[index]] = float(sums[index])
+        enough = [(n, min(s, 1.0)) for n, s in scores.items() if s >= self._threshold(n)]
         return sorted(enough, key=lambda item: -item[1])[: self.options.max_labels]
 
     @property
@@ -351,7 +374,9 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
 
     def _attributes(self, name: str) -> dict[str, Json]:
         """Return the groups around a class or group, in the form of Amazon Rekognition."""
-        parents: list[Json] = [{"Name": group} for group in self._classes.parents.get(name, ())]
+        groups = self._classes.groups
+        around = () if groups is None else groups.parents.get(name, ())
+        parents: list[Json] = [{"Name": group} for group in around]
         return {"Parents": parents} if parents else {}
 
 
@@ -368,11 +393,15 @@ def _finder_options(options: OnnxLabelOptions) -> ObjectOptions:
 
 def _with_groups(names: Sequence[str], thresholds: Mapping[str, float]) -> Classes:
     """Return classes, with groups if they are ImageNet's."""
+    import numpy as np
+
     known = imagenet()
     if tuple(names) != known.names:
-        return Classes(names, {}, {}, thresholds)
-    groups = {name: sorted(members) for name, members in known.groups.items()}
-    return Classes(names, groups, known.parents, thresholds)
+        return Classes(names, thresholds)
+    members = [np.array(sorted(ids)) for ids in known.groups.values()]
+    begins = np.cumsum([0, *map(len, members[:-1])])
+    groups = Groups(tuple(known.groups), np.concatenate(members), begins, known.parents)
+    return Classes(names, thresholds, groups)
 
 
 def _unit_vector(features: "Floats") -> list[Json]:

@@ -92,12 +92,16 @@ class MoveNet:
         )
         points = np.zeros_like(guesses)
         likelihoods = np.zeros(guesses.shape[:2], np.float32)
-        grid = np.indices(centres.shape[1:]).astype(np.float32)
+        sides = [np.arange(side, dtype=np.float32) for side in centres.shape[1:]]
         finer = joint_offsets.reshape(-1, 2, *joint_offsets.shape[1:])
         for person, guess in enumerate(guesses):
-            inside = (grid >= low[person, :, None, None]) & (grid < high[person, :, None, None])
-            distance = ((grid - guess[:, :, None, None]) ** 2).sum(axis=1)
-            near = heatmaps * np.exp(-distance / (NEARNESS * limits.min())) * inside.all(axis=0)
+            # The likelihood falls with the distance in rows, times that in columns.
+            down, across = (
+                np.exp(-((side - guess[:, axis, None]) ** 2) / (NEARNESS * limits.min()))
+                * ((side >= low[person, axis]) & (side < high[person, axis]))
+                for axis, side in enumerate(sides)
+            )
+            near = heatmaps * down[:, :, None] * across[:, None, :]
             best = near.reshape(len(near), -1).argmax(axis=1)
             y, x = np.unravel_index(best, centres.shape[1:])
             joint = np.arange(len(best))
@@ -119,10 +123,14 @@ class MoveNet:
 
 def _peaks(likelihoods: Floats, threshold: float) -> tuple[Array, Array]:
     """Return rows and columns of the most likely local maxima, best first."""
-    padded = np.pad(likelihoods, PEAK_CELLS)
-    side = 2 * PEAK_CELLS + 1
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
-    scores = np.where(likelihoods >= windows.max(axis=(2, 3)), likelihoods, 0).reshape(-1)
+    highest = likelihoods
+    for _ in range(2):  # of rows, then of columns
+        grown = highest.copy()
+        for step in range(1, PEAK_CELLS + 1):
+            np.maximum(grown[step:], highest[:-step], out=grown[step:])
+            np.maximum(grown[:-step], highest[step:], out=grown[:-step])
+        highest = grown.T
+    scores = np.where(likelihoods >= highest, likelihoods, 0).reshape(-1)
     best = np.argsort(-scores, kind="stable")[:MAX_PEOPLE]
     best = best[scores[best] >= threshold]
     rows, columns = np.unravel_index(best, likelihoods.shape)

@@ -39,11 +39,22 @@ class Region:
 
     def sum_of(self, values: Floats) -> float:
         """Return the sum of the region's pixels in an array of the mask's shape."""
-        begin = self.rows * values.shape[1]
         # Every second sum is of the pixels between two runs.
-        borders = np.stack([begin + self.starts, begin + self.ends], axis=1).ravel()
+        borders = self._borders(values.shape[1])
         sums = np.add.reduceat(values.ravel()[: borders[-1]], borders[:-1])
         return float(sums[::2].sum())
+
+    def mask(self, height: int, width: int) -> Mask:
+        """Return the mask with only this region's pixels: shape (height, width)."""
+        borders = self._borders(width)
+        lengths = np.diff(borders, prepend=0, append=height * width)
+        inside = np.arange(len(lengths)) % 2 == 1
+        return np.repeat(inside, lengths).reshape(height, width)
+
+    def _borders(self, width: int) -> Array:
+        """Return start and end of each run, counted through all rows: shape (2n,)."""
+        begin = self.rows * width
+        return np.stack([begin + self.starts, begin + self.ends], axis=1).ravel()
 
     def outline(self) -> Floats:
         """Return the centres of each run's first and last pixel, x and y: shape (2n, 2)."""
@@ -60,14 +71,15 @@ def regions(mask: Mask) -> list[Region]:
         mask: Shape (height, width).
     """
     # Runs begin and end where a pixel differs from the next one. Columns between the rows end each.
-    padded = np.pad(mask, ((0, 0), (1, 1)))
+    padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.bool_)
+    padded[:, 1:-1] = mask
     flat = padded.reshape(-1)
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     if not len(changes):
         return []
     rows, starts = np.divmod(changes[::2], padded.shape[1])
     ends = changes[1::2] % padded.shape[1]
-    roots = np.array(_roots(rows.tolist(), starts.tolist(), ends.tolist()))
+    roots = _roots(changes[::2], changes[1::2], padded.shape[1])
     order = np.argsort(roots, kind="stable")
     borders = np.nonzero(np.diff(roots[order]))[0] + 1
     return [
@@ -75,9 +87,21 @@ def regions(mask: Mask) -> list[Region]:
     ]
 
 
-def _roots(rows: list[int], starts: list[int], ends: list[int]) -> list[int]:
-    """Return the first run of each run's region."""
-    parents = list(range(len(rows)))
+def _roots(starts: Array, ends: Array, width: int) -> Array:
+    """Return the first run of each run's region.
+
+    Args:
+        starts: Shape (n,): the first pixel of each run, counted through all rows.
+        ends: Shape (n,): the pixel after its last one.
+        width: Pixels from one row to the next. The last two of a row are in no run.
+    """
+    # Runs touch those from ``first`` to before ``last`` in the row above.
+    first = np.searchsorted(ends, starts - width)
+    last = np.searchsorted(starts, ends - width, side="right")
+    runs = np.arange(len(starts))
+    roots = _followed(np.where(first < last, first, runs))
+    # A run that touches several joins their regions. Few do.
+    parents = roots.tolist()
 
     def root(run: int) -> int:
         while parents[run] != run:
@@ -85,19 +109,18 @@ def _roots(rows: list[int], starts: list[int], ends: list[int]) -> list[int]:
             run = parents[run]
         return run
 
-    above = 0  # the first run that may touch this one from the row above
-    for run, row in enumerate(rows):
-        while rows[above] < row - 1 or (rows[above] == row - 1 and ends[above] < starts[run]):
-            above += 1
-        other = above
-        while rows[other] == row - 1 and starts[other] <= ends[run]:
-            one, two = root(other), root(run)
-            if one < two:
-                parents[two] = one
-            else:
-                parents[one] = two
-            other += 1
-    return [root(run) for run in range(len(rows))]
+    for run in np.flatnonzero(last > first + 1).tolist():
+        for other in range(first[run] + 1, last[run]):
+            one, two = sorted((root(parents[run]), root(parents[other])))
+            parents[two] = one
+    return _followed(np.array(parents))
+
+
+def _followed(parents: Array) -> Array:
+    """Return the end of each chain of parents."""
+    while (further := parents[parents]).tobytes() != parents.tobytes():
+        parents = further
+    return parents
 
 
 @dataclass(frozen=True, slots=True)

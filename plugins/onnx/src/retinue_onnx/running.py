@@ -48,7 +48,9 @@ class OnCpu(Generic[FoundT]):
         """Return the findings; see ``Running``."""
         began = time.perf_counter()
         missing = (self.session.batch or len(canvases)) - len(canvases)
-        batch = self.layout.preprocessing.normalise(np.stack([*canvases, *[canvases[0]] * missing]))
+        filled = [*canvases, *[canvases[0]] * missing]
+        stacked = np.stack(filled) if len(filled) > 1 else filled[0][None]
+        batch = self.layout.preprocessing.normalise(stacked)
         copied = time.perf_counter()
         outputs = self.session.run(batch)
         computed = time.perf_counter()

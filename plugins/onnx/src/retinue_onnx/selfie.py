@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Floats
@@ -77,10 +76,7 @@ def _segments(likelihoods: Floats, threshold: float, min_area: float) -> list[Se
             continue
         confidence = region.sum_of(likelihoods) / region.area
         if confidence >= threshold:
-            mask = np.zeros(likelihoods.shape, np.bool_)
-            for row, start, end in zip(region.rows, region.starts, region.ends, strict=True):
-                mask[row, start:end] = True
             left, top, right, bottom = region.box
             box = (left / width, top / height, right / width, bottom / height)
-            found.append(Segment(mask, box, area, confidence))
+            found.append(Segment(region.mask(height, width), box, area, confidence))
     return sorted(found, key=lambda segment: -segment.area)

@@ -324,7 +324,8 @@ def checked(outputs: Sequence[Any]) -> list[Array]:
         array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
         for array in arrays
     ]
-    if any(array.dtype.kind == "f" and np.isnan(array).any() for array in arrays):
+    # The minimum is NaN if a number is, and takes a fraction of the time of isnan.
+    if any(array.dtype.kind == "f" and np.isnan(array.min(initial=0)) for array in arrays):
         raise NotANumberError("the network answered with NaN")
     return arrays
 
