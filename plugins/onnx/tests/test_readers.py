@@ -82,6 +82,22 @@ CASES: dict[str, tuple[Outputs, list[float], dict[str, Any], dict[str, Any]]] = 
          "output1": np.zeros((1, 32, 16, 16), np.float32)},
         LETTERBOXED, {}, {},
     ),
+    "yolo-nas": (
+        {"904": table((1, 84, 4), 73, [*BOX]), "913": table((1, 84, 3), 73, [0, 0.1, 0.75])},
+        LETTERBOXED, {}, {},
+    ),
+    "yolo-nas-batch": (
+        {"graph2_num_predictions": np.array([[2]], np.int64),
+         "graph2_pred_boxes": np.array([[BOX, BOX, BOX]], np.float32),
+         "graph2_pred_scores": np.array([[0.75, 0.1, 0.9]], np.float32),  # the last is filling
+         "graph2_pred_classes": np.array([[2, 1, 0]], np.int64)},
+        LETTERBOXED, {"dtype": TensorProto.UINT8}, {},
+    ),
+    "yolo-nas-flat": (
+        {"graph2_flat_predictions": np.array([[0, *BOX, 0.75, 2], [0, *BOX, 0.1, 1],
+                                              [1, *BOX, 0.9, 1]], np.float32)},
+        LETTERBOXED, {"dtype": TensorProto.UINT8}, {},
+    ),
     # exp(log 9) ÷ (9 + 3) = 0.75, while sigmoid(log 9) = 0.9
     "detr": (transformer([0, 0, log(9), 0], names=HUGGING_FACE), STRETCHED, {}, {}),
     # sigmoid(log 3) = 0.75, while softmax gives 0.6
@@ -125,6 +141,9 @@ PREPARED: dict[str, tuple[float, float, float, float]] = {
     "yolov5": (200 / 255, 0, 114 / 255, 114 / 255),
     "ultralytics": (200 / 255, 0, 114 / 255, 114 / 255),
     "ultralytics-segments": (200 / 255, 0, 114 / 255, 114 / 255),
+    "yolo-nas": (200 / 255, 0, 114 / 255, 114 / 255),
+    "yolo-nas-batch": (200 / 255, 0, 114 / 255, 114 / 255),
+    "yolo-nas-flat": (200 / 255, 0, 114 / 255, 114 / 255),
     "detr": (1.307, -1.804, 1.307, 1.307),
     "rt-detr-logits": (200 / 255, 0, 200 / 255, 200 / 255),
     "deformable-detr": (1.307, -1.804, 1.307, 1.307),
@@ -178,7 +197,7 @@ def test_every_format_has_its_familys_preprocessing(picture: Image, name: str) -
 
 
 FUSED = ("nanodet", "yolox", "yolox-decoded", "yolov6", "yolov5", "ultralytics",
-         "ultralytics-segments", "detr", "rt-detr-logits", "deformable-detr",
+         "ultralytics-segments", "yolo-nas", "detr", "rt-detr-logits", "deformable-detr",
          "rf-detr")  # fmt: skip
 """Formats that are decoded in the network. The others are small, or change their size."""
 
@@ -262,6 +281,10 @@ FORMATS: dict[str, Callable[[int, int, int], Outputs]] = {
         "output0": zeros(1, 4 + classes + 32, cells),
         # A side of s pixels has s² × 21 / 1,024 cells, and a prototype s / 4 pixels.
         "output1": zeros(1, 32, *[round((cells / 21 * 64) ** 0.5)] * 2)},
+    "yolo-nas": lambda cells, classes, rows: {
+        "904": zeros(1, cells, 4), "913": zeros(1, cells, classes)},
+    "yolo-nas-flat": lambda cells, classes, rows: {"graph2_flat_predictions": zeros(rows, 7)},
+    "numbered-rows": lambda cells, classes, rows: {"output": zeros(rows, 7)},
     "rows": lambda cells, classes, rows: {"output0": zeros(1, rows, 6)},
     "detr": lambda cells, classes, rows: {
         "logits": zeros(1, rows, classes + 1), "pred_boxes": zeros(1, rows, 4)},
@@ -311,6 +334,8 @@ def test_no_format_is_taken_for_another(name: str, side: int, classes: int, rows
         (FORMATS["detr"](0, 2, 5), 3, "layout", "layout=deformable-detr"),
         (rows_with_objectness(84), 3, "layout", "layout=yolov6"),
         (FORMATS["yolox"](84, 1, 0), None, "layout", "layout=rows"),
+        ({"rows": zeros(5, 7)}, 3, "layout", "layout=numbered-rows"),
+        ({"rows": zeros(5, 7)}, 3, "layout", "layout=yolo-nas-flat"),
     ],
     ids=str,
 )

@@ -164,7 +164,7 @@ class Image:
             return self._size_px
 
     def resized_pixels(self, width: int, height: int, *, part: BoundingBox = WHOLE) -> "Pixels":
-        """Return the image with another size, whatever its proportions.
+        """Return the image with another size. Its proportions may change.
 
         Pixels are interpolated bilinearly. When the image shrinks, each one is an average of a
         larger area, to avoid aliasing. A JPEG is decoded at a half, a quarter or an eighth of its

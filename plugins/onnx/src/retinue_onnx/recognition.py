@@ -24,6 +24,7 @@ from retinue_onnx.readers.yolo import (
     YoloX,
     YoloXDecoded,
 )
+from retinue_onnx.readers.yolo_nas import YoloNas, YoloNasBatch, YoloNasFlat
 from retinue_onnx.session import Array, OnnxSession, canvas_size
 
 READERS: tuple[type[Reader], ...] = (
@@ -35,6 +36,9 @@ READERS: tuple[type[Reader], ...] = (
     YoloV6,
     Ultralytics,
     UltralyticsSegments,
+    YoloNas,
+    YoloNasBatch,
+    YoloNasFlat,
     Rows,
     NumberedRows,
     CountedRows,

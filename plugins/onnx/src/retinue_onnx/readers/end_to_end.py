@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.preprocessing import YOLO_GREY, Preprocessing
-from retinue_onnx.readers.reader import Probe, Reader, listed
+from retinue_onnx.readers.reader import Probe, Reader, are_boxes, listed
 from retinue_onnx.session import Array
 
 YOLO = Preprocessing.of("letterbox", "0-1", fill=YOLO_GREY)
@@ -46,8 +46,9 @@ class NumberedRows(Reader):
 
     @classmethod
     def fit(cls, probe: Probe) -> Self | None:
-        """Accept one output with seven columns and no batch axis."""
-        return None if probe.only(None, 7) is None else cls()
+        """Accept one output with seven columns and no batch axis, unless it has another's name."""
+        is_nas = probe.exported("flat_predictions") is not None
+        return None if is_nas or probe.only(None, 7) is None else cls()
 
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Return the rows that begin with the image's number."""
@@ -117,9 +118,3 @@ class Queries(Reader):
         """Return the image's rows."""
         boxes, scores, labels = (outputs[number][index] for number in self.order)
         return listed(boxes, scores, labels, threshold)
-
-
-def are_boxes(boxes: Array, scores: Array, classes: Array) -> bool:
-    """Return whether shapes are (N, M, 4), (N, M) and (N, M)."""
-    shape = scores.shape
-    return len(shape) == 2 and classes.shape == shape and boxes.shape == (*shape, 4)

@@ -1,5 +1,6 @@
 """The interface of a reader, and the properties by which it is chosen."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,14 @@ class Probe:
         if not all(name in self.at for name in names):
             return None
         return [self.outputs[self.at[name]] for name in names]
+
+    def exported(self, *names: str) -> list[int] | None:
+        """Return the numbers of SuperGradients' outputs of these names, if there are no others.
+
+        It puts the number of a graph before a name: ``graph2_pred_boxes``.
+        """
+        at = {re.sub(r"^graph\d*_", "", name): number for name, number in self.at.items()}
+        return [at[name] for name in names] if at.keys() == set(names) else None
 
     def only(self, *shape: int | None) -> Array | None:
         """Return the only output, if it has this shape (``None``: any size) and contains floats."""
@@ -163,3 +172,9 @@ def listed(boxes: Array, scores: Array, classes: Array, threshold: float) -> Can
     return Candidates.of(
         corners, scores[wanted].astype(np.float32), classes[wanted].astype(np.int64)
     ).best_first()
+
+
+def are_boxes(boxes: Array, scores: Array, classes: Array) -> bool:
+    """Return whether shapes are (N, M, 4), (N, M) and (N, M)."""
+    shape = scores.shape
+    return len(shape) == 2 and classes.shape == shape and boxes.shape == (*shape, 4)

@@ -6,8 +6,7 @@ from typing import ClassVar, Self
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.preprocessing import Preprocessing
-from retinue_onnx.readers.end_to_end import are_boxes
-from retinue_onnx.readers.reader import Probe, Reader, listed
+from retinue_onnx.readers.reader import Probe, Reader, are_boxes, listed
 from retinue_onnx.session import Array
 
 
