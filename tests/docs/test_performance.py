@@ -11,6 +11,7 @@ from benchmarks import (
     bench_console,
     bench_detectors,
     bench_history,
+    bench_objects,
     bench_recording,
     bench_video,
     bench_worker,
@@ -58,6 +59,20 @@ def test_local_detectors(root: Path) -> None:
     page = (root / "plugins" / "onnx" / "README.md").read_text("utf-8")
     written = json.loads((root / "benchmarks" / "detectors.json").read_text("utf-8"))
     holds(page, {"detectors": bench_detectors.table(written)})
+
+
+def test_objects_in_photographs(root: Path) -> None:
+    page = (root / "plugins" / "onnx" / "README.md").read_text("utf-8")
+    written = json.loads((root / "benchmarks" / "objects.json").read_text("utf-8"))
+    holds(page, {"objects": bench_objects.table(written["rows"])})
+    [default] = [
+        row
+        for row in written["rows"]
+        if row["people"] == row["others"] == 0.45 and row["overlap"] == 0.8
+    ]
+    check = (root / "docs" / "howto" / "models.md").read_text("utf-8")
+    said = f"compared to {default['right']} and {default['wrong']} at 0.45 without the"
+    assert said in " ".join(check.split())
 
 
 def test_the_console(root: Path) -> None:

@@ -114,8 +114,9 @@ def network(tmp_path: Path) -> Callable[..., Path]:
         )
         helper.set_model_props(model, metadata or {})
         onnx.save(model, tmp_path / "model.onnx")
-        config = {"id2label": {str(index): name for index, name in enumerate(COLOURS)}}
-        (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        if extra:  # Hugging Face's
+            config = {"id2label": {str(index): name for index, name in enumerate(COLOURS)}}
+            (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
         return tmp_path / "model.onnx"
 
     return write
@@ -243,7 +244,8 @@ def test_options_of_other_models_are_refused_for_the_bundled_one() -> None:
 
 def test_other_outputs_are_refused(user_model: Callable[..., Path]) -> None:
     boxes = {"boxes": np.zeros((1, 5, 4), np.float32), "scores": np.zeros((1, 5), np.float32)}
-    for outputs in (boxes, {"ids": np.zeros((1, 3), np.int64)}, {"boxes": boxes["boxes"]}):
+    number = {"loss": np.zeros((), np.float32)}
+    for outputs in (boxes, {"ids": np.zeros((1, 3), np.int64)}, {"boxes": boxes["boxes"]}, number):
         with pytest.raises(ConfigurationError, match=r"^option model: .*not a classifier's"):
             started(user_model(outputs), {})
 
@@ -287,3 +289,113 @@ def test_confidences_are_from_0_to_1(numbers: list[float]) -> None:
         of_classes = confidences(answer, scores)
         assert ((of_classes >= 0) & (of_classes <= 1)).all()
     assert confidences(answer, "logits").sum() == pytest.approx(1, abs=1e-4)
+
+
+VIT = {
+    "do_normalize": True, "do_rescale": True, "do_resize": True, "resample": 2,
+    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+    "image_processor_type": "ViTFeatureExtractor", "rescale_factor": 0.00392156862745098,
+    "size": {"height": 32, "width": 32},
+}  # fmt: skip
+"""``preprocessor_config.json`` of google/vit-base-patch16-224, for a smaller image."""
+
+CLIP = {**VIT, "size": {"shortest_edge": 64}, "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32}}  # fmt: skip
+
+SAID: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "vit": (VIT, {"resize": "stretch", "pixels": "-1-1", "canvas": [32, 32]}),
+    "old vit": ({**VIT, "size": 32}, {"resize": "stretch", "canvas": [32, 32]}),
+    "clip": (CLIP, {"resize": "crop", "crop": 0.5, "pixels": "-1-1", "canvas": [32, 32]}),
+    "convnext": (
+        {**VIT, "size": {"shortest_edge": 32}, "crop_pct": 0.875},
+        {"resize": "crop", "crop": 0.875, "canvas": [32, 32]},
+    ),
+    "wide convnext": (
+        {**VIT, "size": {"shortest_edge": 384}, "crop_pct": 0.875},
+        {"resize": "stretch", "canvas": [384, 384]},
+    ),
+    "not normalised": ({**VIT, "do_normalize": False}, {"pixels": "0-1"}),
+    "bytes as floats": ({**VIT, "do_normalize": False, "do_rescale": False}, {"pixels": "0-255"}),
+    "efficientnet": (
+        {**VIT, "do_normalize": False, "rescale_factor": 1 / 127.5, "rescale_offset": True},
+        {"pixels": "-1-1"},
+    ),
+    "mobilevit": (
+        {**VIT, "do_normalize": False, "do_flip_channel_order": True}, {"channels": "bgr"},
+    ),
+}  # fmt: skip
+"""Settings of image processors, and the options that they stand for."""
+
+
+@pytest.fixture
+def exported(network: Callable[..., Path]) -> Callable[..., Path]:
+    def write(settings: object) -> Path:
+        path = network(**LAYOUTS["hugging-face"][0])
+        text = settings if isinstance(settings, str) else json.dumps(settings)
+        path.with_name("preprocessor_config.json").write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_the_files_beside_an_export_need_no_options(
+    exported: Callable[..., Path], case: str
+) -> None:
+    settings, expected = SAID[case]
+    facts: Any = started(exported(settings), {}).describe()
+    assert {name: facts[name] for name in expected} == expected
+    assert facts["first labels"] == list(COLOURS)
+
+
+def test_options_come_before_the_files(exported: Callable[..., Path]) -> None:
+    path = exported(CLIP)
+    options = {"pixels": "imagenet", "resize": "letterbox", "labels": ("a", "b", "c")}
+    facts: Any = started(path, options, input_side_px=64).describe()
+    assert (facts["pixels"], facts["resize"], facts["canvas"]) == (
+        "imagenet",
+        "letterbox",
+        [64, 64],
+    )
+    assert facts["first labels"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": None}, "option input_side_px"),
+        ({"do_center_crop": True, "crop_size": 32, "size": 64}, "option input_side_px"),
+        ({"do_normalize": None}, "option pixels"),
+    ],
+)
+def test_settings_that_are_ambiguous_decide_nothing(
+    exported: Callable[..., Path], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{message}: "):
+        started(exported({**VIT, **changes}), {})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["not json", [], {**VIT, "image_std": [0, 1, 1]}, {**VIT, "image_mean": "x"},
+     {**VIT, "rescale_factor": 0}, {**VIT, "size": {"height": "wide", "width": 3}}],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(
+    exported: Callable[..., Path], settings: object
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"^option model: .*preprocessor_config.json"):
+        started(exported(settings), {})
+
+
+def test_the_files_are_part_of_the_fingerprint(exported: Callable[..., Path]) -> None:
+    prints = {started(exported(SAID[case][0]), {}).fingerprint() for case in SAID}
+    assert len(prints) == len(SAID) - 2  # both forms of vit and efficientnet are the same
+
+
+def test_labels_that_are_numbers_are_none(exported: Callable[..., Path]) -> None:
+    path = exported(VIT)
+    config = {"id2label": {str(index): f"LABEL_{index}" for index in range(3)}}
+    path.with_name("config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"^option labels: .* 3 classes"):
+        started(path, {})

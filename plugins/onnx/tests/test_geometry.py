@@ -119,4 +119,4 @@ def test_the_centre_of_a_cell_is_its_middle_and_for_plus_its_corner() -> None:
     none = np.zeros((1, 4), np.float32)
     cell = np.array([53], np.int64)  # second row, second column
     assert grids(416, 416)[0].boxes(cell, none).tolist() == [[12, 12, 12, 12]]
-    assert grids(416, 416, plus=True)[0].boxes(cell, none).tolist() == [[8, 8, 8, 8]]
+    assert grids(416, 416, centre=0.0)[0].boxes(cell, none).tolist() == [[8, 8, 8, 8]]

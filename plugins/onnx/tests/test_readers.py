@@ -64,6 +64,17 @@ def transformer(logits: list[float], *, names: tuple[str, str]) -> Outputs:
     return {names[0]: scores, names[1]: table((1, 3, 4), 1, list(RATIOS))}
 
 
+def picodet() -> Outputs:
+    """From the middle of cell (1, 2) of 16 pixels, one cell to the left, the top and the right."""
+    bins = np.full((4, 8), -20, np.float32)
+    bins[(0, 1, 2, 3), (1, 1, 1, 0)] = 20
+    scores = {f"scores {side}": np.zeros((1, side**2, 3), np.float32) for side in (8, 4, 2, 1)}
+    distances = {f"bins {side}": np.zeros((1, side**2, 32), np.float32) for side in (8, 4, 2, 1)}
+    scores["scores 4"][0, 9] = [0, 0.1, 0.75]
+    distances["bins 4"][0, 9] = bins.reshape(-1)
+    return scores | distances
+
+
 HUGGING_FACE = ("logits", "pred_boxes")
 
 CASES: dict[str, tuple[Outputs, list[float], dict[str, Any], dict[str, Any]]] = {
@@ -98,6 +109,7 @@ CASES: dict[str, tuple[Outputs, list[float], dict[str, Any], dict[str, Any]]] = 
                                               [1, *BOX, 0.9, 1]], np.float32)},
         LETTERBOXED, {"dtype": TensorProto.UINT8}, {},
     ),
+    "picodet": (picodet(), STRETCHED, {}, {"layout": "picodet"}),
     # exp(log 9) ÷ (9 + 3) = 0.75, while sigmoid(log 9) = 0.9
     "detr": (transformer([0, 0, log(9), 0], names=HUGGING_FACE), STRETCHED, {}, {}),
     # sigmoid(log 3) = 0.75, while softmax gives 0.6
@@ -144,6 +156,7 @@ PREPARED: dict[str, tuple[float, float, float, float]] = {
     "yolo-nas": (200 / 255, 0, 114 / 255, 114 / 255),
     "yolo-nas-batch": (200 / 255, 0, 114 / 255, 114 / 255),
     "yolo-nas-flat": (200 / 255, 0, 114 / 255, 114 / 255),
+    "picodet": (1.307, -1.804, 1.307, 1.307),
     "detr": (1.307, -1.804, 1.307, 1.307),
     "rt-detr-logits": (200 / 255, 0, 200 / 255, 200 / 255),
     "deformable-detr": (1.307, -1.804, 1.307, 1.307),
@@ -331,6 +344,9 @@ def test_no_format_is_taken_for_another(name: str, side: int, classes: int, rows
         (FORMATS["ultralytics"](84, 80, 0), 3, "labels", "80 classes (ultralytics)"),
         (FORMATS["detr"](0, 7, 5), 3, "labels", "7 classes (detr) or 8 classes (rt-detr-logits)"),
         (FORMATS["rf-detr"](0, 4, 5), 3, "labels", "4 classes (rf-detr)"),
+        (picodet(), 3, "layout", "layout=nanodet-plus"),
+        (picodet(), 3, "layout", "layout=picodet"),
+        (picodet(), None, "labels", "3 classes (nanodet-plus) or 3 classes (picodet)"),
         (FORMATS["detr"](0, 2, 5), 3, "layout", "layout=deformable-detr"),
         (rows_with_objectness(84), 3, "layout", "layout=yolov6"),
         (FORMATS["yolox"](84, 1, 0), None, "layout", "layout=rows"),

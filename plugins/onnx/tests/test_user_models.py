@@ -303,7 +303,8 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
         return write(outputs, **network).rename(folder / f"{name}.onnx")
 
     outside = with_weights(whole, "../../etc/passwd")
-    texts = {name: folder / f"{name}.onnx" for name in ("empty", "page")}
+    texts = {name: folder / f"{name}.onnx" for name in ("empty", "page", "pointer")}
+    texts["pointer"].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n")
     texts["empty"].write_bytes(b"")
     texts["page"].write_text("<html>Please log in</html>")
     nan, infinite = (np.full_like(rows(), number) for number in (np.nan, np.inf))
@@ -322,6 +323,15 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
         "infinity": (other("inf", {"output0": infinite}), r"model: .*NaN or infinity.*float32"),
         "empty": (texts["empty"], r"model: .*isn't an ONNX file, or is incomplete"),
         "a web page": (texts["page"], r"model: .*isn't an ONNX file, or is incomplete"),
+        "a pointer of Git LFS": (texts["pointer"], r"model: .*`git lfs pull`"),
+        "grey": (
+            other("grey", {"output0": rows()}, shape=(1, 1, 64, "width")),
+            r"model: its inputs are not understood.*width.*\(N, 3, height, width\)",
+        ),
+        "an unknown operator": (
+            other("unknown", {"output0": rows()}, operator="Frobnicate"),
+            r"model: .*operators that ONNX Runtime doesn't have",
+        ),
         "an operator of TensorRT": (
             other("trt", {"output0": rows()}, operator="EfficientNMS_TRT"),
             r"model: .*operators that ONNX Runtime doesn't have",

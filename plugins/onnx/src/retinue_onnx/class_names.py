@@ -80,7 +80,13 @@ def names_in_metadata(metadata: dict[str, str]) -> Names | None:
         ) from None
 
 
-def fingerprint_with(fingerprint: str, labels: Names | None) -> str:
-    """Return the fingerprint of a model together with the labels that the user sets."""
+def fingerprint_with(fingerprint: str, labels: Names | None, preprocessing: str = "") -> str:
+    """Return the fingerprint of a model together with its labels and preprocessing.
+
+    Args:
+        fingerprint: That of the model.
+        labels: Those that the user sets, or the files beside the model.
+        preprocessing: That of the files beside the model.
+    """
     names = "" if labels is None else json.dumps(labels)
-    return hashlib.sha256(f"{fingerprint}\n{names}".encode()).hexdigest()
+    return hashlib.sha256(f"{fingerprint}\n{names}{preprocessing}".encode()).hexdigest()

@@ -142,6 +142,7 @@ def _output(session: OnnxSession, outputs: Sequence[Array]) -> int:
         number
         for number, output in enumerate(outputs)
         if output.dtype.kind == "f"
+        and output.ndim
         and (one := output[:1] if session.has_batch else output[None]).ndim >= 2
         and one.size == max(one.shape)
     ]
@@ -192,7 +193,7 @@ def _labels(answer: Array, given: Names | None) -> Names:
     """
     labels = imagenet().names if given is None else given
     if len(labels) != len(answer):
-        source = "from the option, or the file's metadata" if given else "ImageNet's"
+        source = "from the option, the file's metadata, or config.json" if given else "ImageNet's"
         raise ConfigurationError(
             f"option labels: the model has {len(answer)} classes, but there are {len(labels)} "
             f"labels ({source}); give one label for each class, in the order of the class ids"

@@ -10,6 +10,7 @@ from retinue_sdk.training import Trainer
 
 from retinue_onnx.class_names import chosen_names, fingerprint_with, names_in_metadata
 from retinue_onnx.detector import OnnxDetector, Placed
+from retinue_onnx.hugging_face import export_beside
 from retinue_onnx.imagenet import imagenet
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_onnx.options import Axes, OwnModelOptions, RuntimeOptions, Scores
@@ -147,7 +148,9 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
             ConfigurationError: A model or the file of names doesn't exist.
         """
         super().__init__(options)
-        self._labels = None if options.labels is None else chosen_names(options.labels)
+        self._export = export_beside(options.model)
+        chosen = None if options.labels is None else chosen_names(options.labels)
+        self._labels = chosen or self._export.labels
         self._classes: Classes
         self._classifier: Classifier | None = None
         self._boxes = bool(options.boxes)
@@ -163,8 +166,9 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
         return LinearProbe()
 
     def model_fingerprint(self) -> str:
-        """Return the SHA-256 of the model file and of the labels."""
-        return fingerprint_with(super().model_fingerprint(), self._labels)
+        """Return a hash of the model file, the labels, and the files beside the model."""
+        fingerprint = super().model_fingerprint()
+        return fingerprint_with(fingerprint, self._labels, self._export.fingerprint())
 
     def describe(self) -> Mapping[str, Json]:
         """Return the network's inputs and outputs, and how they are used."""
@@ -304,10 +308,10 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
                 mean=options.mean,
                 std=options.std,
                 crop=options.crop,
-            ),
+            ).completed_by(self._export, takes_bytes=session.takes_bytes),
             scores=options.scores,
             labels=self._labels or names_in_metadata(session.metadata),
-            side_px=options.input_side_px,
+            side_px=options.input_side_px or self._export.side_px(session.height, session.width),
         )
         names, thresholds = self._classifier.labels, thresholds_in_metadata(session.metadata)
         self._classes = _with_groups(names, thresholds)

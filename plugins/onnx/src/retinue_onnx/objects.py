@@ -1,6 +1,7 @@
 """The detector ``onnx-objects``: 80 everyday objects, or the classes of your own model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from retinue_sdk.training import Trainer
 
 from retinue_onnx.class_names import chosen_names, fingerprint_with, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
+from retinue_onnx.hugging_face import export_beside
 from retinue_onnx.options import Axes, OwnModelOptions, Resize
 from retinue_onnx.thresholds import thresholds_in_metadata
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 LayoutName = Literal[
     "nanodet",
     "nanodet-plus",
+    "picodet",
     "yolox",
     "yolox-decoded",
     "yolov5",
@@ -87,7 +90,9 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             ConfigurationError: The model or the file of names doesn't exist.
         """
         super().__init__(options)
-        self._labels = None if options.labels is None else chosen_names(options.labels)
+        self._export = export_beside(options.model)
+        chosen = None if options.labels is None else chosen_names(options.labels)
+        self._labels = chosen or self._export.labels
         self._recognised: ObjectLayout
         self._trained: Mapping[str, float] = {}
         self._lowest = 0.0
@@ -100,8 +105,9 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         return NewHeads()
 
     def model_fingerprint(self) -> str:
-        """Return the SHA-256 of the model file and of the labels."""
-        return fingerprint_with(super().model_fingerprint(), self._labels)
+        """Return a hash of the model file, the labels, and the files beside the model."""
+        fingerprint = super().model_fingerprint()
+        return fingerprint_with(fingerprint, self._labels, self._export.fingerprint())
 
     def describe(self) -> Mapping[str, Json]:
         """Return the network's inputs and outputs, and how they are used."""
@@ -141,7 +147,9 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         from retinue_onnx.preprocessing import Choices
         from retinue_onnx.recognition import recognised
 
-        options = self.options
+        options, export = self.options, self._export
+        if export.resize == "crop":  # which would hide objects
+            export = replace(export, resize=None, crop=None)
         self._recognised = recognised(
             session,
             Choices(
@@ -150,10 +158,10 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
                 pixels=options.pixels,
                 mean=options.mean,
                 std=options.std,
-            ),
+            ).completed_by(export, takes_bytes=session.takes_bytes),
             layout=options.layout,
             labels=self._labels or names_in_metadata(session.metadata),
-            side_px=options.input_side_px,
+            side_px=options.input_side_px or export.side_px(session.height, session.width),
         )
         unknown = [name for name in options.thresholds if name not in self._recognised.labels]
         if unknown:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from retinue_sdk import ConfigurationError, Image, Pixels
 
+from retinue_onnx.hugging_face import Export
 from retinue_onnx.letterbox import Placement, cropped, letterboxed, stretched
 from retinue_onnx.options import Channels, Crop, PixelValues, Resize
 
@@ -138,6 +139,23 @@ class Choices:
     mean: Colour | None = None
     std: Colour | None = None
     crop: float | None = None
+
+    def completed_by(self, export: Export, *, takes_bytes: bool) -> Self:
+        """Return these settings, and those of an export where the user sets nothing.
+
+        Args:
+            export: The settings in the files beside the model.
+            takes_bytes: Whether the network takes bytes, which have no other scale.
+        """
+        is_scaled = self.pixels is not None or self.mean is not None or takes_bytes
+        return replace(
+            self,
+            resize=self.resize or export.resize,
+            channels=self.channels or export.channels,
+            mean=self.mean if is_scaled else export.mean,
+            std=self.std if is_scaled else export.std,
+            crop=self.crop or export.crop,
+        )
 
     def applied_to(self, usual: Preprocessing, *, takes_bytes: bool) -> Preprocessing:
         """Return a family's preprocessing with these changes.

@@ -12,7 +12,7 @@ from retinue_onnx.preprocessing import Choices, Preprocessing
 from retinue_onnx.readers.detr import DeformableDetr, Detr, RfDetr, RtDetrLogits
 from retinue_onnx.readers.end_to_end import CountedRows, NumberedRows, Queries, Rows
 from retinue_onnx.readers.mmdeploy import MmDeploy
-from retinue_onnx.readers.nanodet import NanoDet, NanoDetPlus
+from retinue_onnx.readers.nanodet import NanoDet, NanoDetPlus, PicoDet
 from retinue_onnx.readers.reader import Probe, Reader
 from retinue_onnx.readers.tensorflow import TensorFlow
 from retinue_onnx.readers.torchvision import Torchvision
@@ -30,6 +30,7 @@ from retinue_onnx.session import Array, OnnxSession, canvas_size
 READERS: tuple[type[Reader], ...] = (
     NanoDet,
     NanoDetPlus,
+    PicoDet,
     YoloX,
     YoloXDecoded,
     YoloV5,
@@ -200,7 +201,7 @@ def _wrong_labels(probe: Probe, fitting: Sequence[Reader]) -> ConfigurationError
     given = (
         "no labels"
         if probe.labels is None
-        else f"{len(probe.labels)} labels (from the option, or `names` in the file's metadata)"
+        else f"{len(probe.labels)} labels (from the option, the file's metadata, or config.json)"
     )
     return ConfigurationError(
         f"option labels: the model has {classes}, but there are {given}; give one label for each "

@@ -99,7 +99,8 @@ def new_session(model: bytes, execution: Execution, *, threads: int = 0) -> Any:
         session = onnxruntime.InferenceSession(model, settings, providers=wanted)
     except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
         raise ConfigurationError(
-            f"option model: the file cannot be loaded; {_remedy(str(error))} ({str(error).strip()})"
+            f"option model: the file cannot be loaded; {_remedy(model, str(error))} "
+            f"({str(error).strip()})"
         ) from error
     provider = session.get_providers()[0]
     if provider not in usable:
@@ -337,10 +338,13 @@ def _listed(sizes: Sequence[int]) -> str:
 def _orders(shape: Sequence[object], axes: Axes | None) -> list[Axes]:
     """Return the possible orders of an image input's axes."""
     sizes: dict[Axes, object] = {"nchw": shape[-3], "nhwc": shape[-1]}
+    others = {"nchw": shape[-2:], "nhwc": shape[-3:-1]}
     possible: list[Axes] = [
         order
         for order, size in sizes.items()
-        if axes in (None, order) and (size == 3 or not isinstance(size, int))
+        if axes in (None, order)
+        and (size == 3 or not isinstance(size, int))
+        and 1 not in others[order]  # (1, 1, 64, "width") is grey, and no row of pixels
     ]
     # Hugging Face's exporter leaves the channels open, and names the axis.
     certain = [
@@ -349,14 +353,17 @@ def _orders(shape: Sequence[object], axes: Axes | None) -> list[Axes]:
     return certain if len(certain) == 1 else possible
 
 
-def _remedy(message: str) -> str:
+def _remedy(model: bytes, message: str) -> str:
     """Return a remedy for ONNX Runtime's refusal of a file."""
+    if model.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS to the model: fetch the model with `git lfs pull`"
     text = message.casefold()
     if "graph capture" in text or "cuda graph" in text:
         return "not all of its operators run on the GPU, so leave option cuda_graphs out"
     if "opset" in text or "ir version" in text:
         return "export it with an older operator set, such as 17, or update onnxruntime"
-    if "not a registered" in text or "could not find an implementation" in text or "_trt" in text:
+    unknown = ("not a registered", "no op registered", "could not find an implementation", "_trt")
+    if any(words in text for words in unknown):
         return (
             "it needs operators that ONNX Runtime doesn't have, such as plugins of TensorRT: "
             "export it without them"

@@ -68,14 +68,16 @@ class Grid:
         return (edges * self.stride_px).astype(np.float32)
 
 
-def grids(height: int, width: int, *, plus: bool = False) -> tuple[Grid, ...]:
+def grids(
+    height: int, width: int, *, strides: tuple[int, ...] = STRIDES_PX, centre: float = 0.5
+) -> tuple[Grid, ...]:
     """Return the grids of a canvas.
 
-    NanoDet's distances start in the middle of a cell (``get_single_level_center_point`` in
-    ``gfl_head.py``), those of NanoDet-Plus at its corner (``get_single_level_center_priors`` in
-    ``nanodet_plus_head.py``). Checked by eye on photographs for the bundled model.
+    Distances of NanoDet and PicoDet start in the middle of a cell
+    (``get_single_level_center_point`` in ``gfl_head.py``), those of NanoDet-Plus at its corner
+    (``get_single_level_center_priors`` in ``nanodet_plus_head.py``). Checked by eye on photographs
+    for the bundled model.
     """
-    strides, centre = (PLUS_STRIDES_PX, 0.0) if plus else (STRIDES_PX, 0.5)
     return tuple(Grid(s, -(-width // s), -(-height // s), centre) for s in strides)
 
 
@@ -104,7 +106,8 @@ class NanoDet(Reader):
     )
     """``normalize`` in upstream's config/nanodet-g.yml."""
     MAX_IOU: ClassVar[float] = MAX_IOU
-    PLUS: ClassVar[bool] = False
+    STRIDES: ClassVar[tuple[int, ...]] = STRIDES_PX
+    CENTRE: ClassVar[float] = 0.5
 
     classes: int
     grids: tuple[Grid, ...]
@@ -117,21 +120,22 @@ class NanoDet(Reader):
         if any(output.ndim != 3 or output.dtype.kind != "f" for output in outputs):
             return None
         classes = len(probe.labels or coco_names())
-        levels = grids(probe.height, probe.width, plus=cls.PLUS)
+        levels = grids(probe.height, probe.width, strides=cls.STRIDES, centre=cls.CENTRE)
         if len(outputs) == 1:
             cells, columns = outputs[0].shape[1:]
             fits = cells == sum(grid.cells for grid in levels) and _are_bins(columns - classes)
             return cls(classes, levels) if fits else None
-        heads = []
+        heads, widths = [], [output.shape[2] for output in outputs]
         for grid in levels:
             pair = [i for i, output in enumerate(outputs) if output.shape[1] == grid.cells]
-            scores = [i for i in pair if outputs[i].shape[2] == classes]
-            bins = [i for i in pair if i not in scores[:1] and _are_bins(outputs[i].shape[2])]
-            if scores and len(pair) == 2 and len(bins) == 1:
-                heads.append((scores[0], bins[0]))
-        if len(heads) != len(levels) or len(outputs) != 2 * len(levels):
+            # Both widths can be those of bins. Then the number of labels decides.
+            pair.sort(key=lambda i: (widths[i] != classes, _are_bins(widths[i])))
+            if len(pair) == 2 and _are_bins(widths[pair[1]]):
+                heads.append((pair[0], pair[1]))
+        found = {(widths[scores], widths[bins]) for scores, bins in heads}
+        if len(outputs) != 2 * len(levels) or len(heads) != len(levels) or len(found) != 1:
             return None
-        return cls(classes, levels, tuple(heads))
+        return cls(found.pop()[0], levels, tuple(heads))
 
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Decode cells whose score reaches the threshold, and suppress overlapping boxes."""
@@ -191,7 +195,26 @@ class NanoDetPlus(NanoDet):
 
     name: ClassVar[str] = "nanodet-plus"
     outputs: ClassVar[str] = "NanoDet-Plus: as NanoDet, with a fourth stride"
-    PLUS: ClassVar[bool] = True
+    STRIDES: ClassVar[tuple[int, ...]] = PLUS_STRIDES_PX
+    CENTRE: ClassVar[float] = 0.0
+
+
+class PicoDet(NanoDet):
+    """PP-PicoDet, exported by PaddleDetection without its postprocessing.
+
+    ``TestReader`` in configs/picodet has the preprocessing
+    (https://github.com/PaddlePaddle/PaddleDetection, Apache-2.0).
+    """
+
+    name: ClassVar[str] = "picodet"
+    outputs: ClassVar[str] = "PP-PicoDet: as NanoDet-Plus, for each stride"
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "imagenet")
+    STRIDES: ClassVar[tuple[int, ...]] = PLUS_STRIDES_PX
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept scores and distances of each grid's cells, in outputs of their own."""
+        return None if len(probe.outputs) == 1 else super().fit(probe)
 
 
 def _are_bins(width: int) -> bool:
