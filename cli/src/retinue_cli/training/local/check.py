@@ -240,9 +240,10 @@ def split(seen: Sequence[Seen], tested: Sequence[Seen] | None, problems: Problem
     else:
         parts = Parts(ordered, [], [one for one in tested if _is_used(one)])
         _leave_tested_photographs(parts, problems)
+    _leave_near_duplicates(parts.train, parts.test, problems)
     _take(parts.validation, parts.train, round(VALIDATION_SHARE * len(ordered)))
     _complete(parts.validation, parts.train)
-    _leave_near_duplicates(parts, problems)
+    _leave_near_duplicates(parts.train, parts.validation, problems)
     _leave_lonely_labels(parts, problems)
     return parts
 
@@ -315,20 +316,16 @@ def _complete(part: list[Seen], rest: list[Seen]) -> None:
                 _move([one for one in rest if place(one.image) == at], part, rest)
 
 
-def _leave_near_duplicates(parts: Parts, problems: Problems) -> None:
-    """Leave out images that are almost equal to one of a part that must be unknown."""
-    for part, known in (
-        (parts.validation, parts.test),
-        (parts.train, [*parts.test, *parts.validation]),
-    ):
-        near = _nearest(part, known)
-        for one, other in zip(part, near, strict=True):
-            if other is not None:
-                problems.add(
-                    "image that nearly equals one to validate or test with",
-                    f"{one.image.uri} and {other.image.uri}",
-                )
-        part[:] = [one for one, other in zip(part, near, strict=True) if other is None]
+def _leave_near_duplicates(part: list[Seen], unknown: Sequence[Seen], problems: Problems) -> None:
+    """Leave out images that are almost equal to one that must be unknown."""
+    near = _nearest(part, unknown)
+    for one, other in zip(part, near, strict=True):
+        if other is not None:
+            problems.add(
+                "image that nearly equals one to validate or test with",
+                f"{one.image.uri} and {other.image.uri}",
+            )
+    part[:] = [one for one, other in zip(part, near, strict=True) if other is None]
 
 
 def _nearest(part: Sequence[Seen], known: Sequence[Seen]) -> list[Seen | None]:

@@ -22,6 +22,9 @@ from retinue_onnx.training.kept import keep
 VIEWS = 5
 """Views of each training image: as it is, mirrored, and cut and lit at random."""
 
+VERSION = 2
+"""Changes with this code, so that features that an earlier one kept aren't used."""
+
 LEAST_SIDE = 0.7
 """Smallest share of an image's width and height that a random cut keeps."""
 
@@ -113,18 +116,22 @@ class Features:
         return features
 
     def _of(self, sample: Sample, views: int) -> Floats:
-        facts = (self._sha256, self._seed, views, sample.example.sha256, sample.box)
+        facts = (VERSION, self._sha256, self._seed, views, sample.example.sha256, sample.box)
         [features] = keep(self._folder, "features", facts, lambda: [self._compute(sample, views)])
         return features
 
     def _compute(self, sample: Sample, views: int) -> Floats:
-        pixels = sample.example.load().pixels()
+        image = sample.example.load()
         if sample.box is not None:
-            pixels = inside(pixels, sample.box)
+            image = Image.from_pixels(np.ascontiguousarray(inside(image.pixels(), sample.box)))
         # Of the file alone, so that neither order nor other images change the views.
         number = int(sample.example.sha256[:16], 16)
         random = np.random.default_rng([self._seed, number])
-        canvases = [self._view(pixels, view, random) for view in range(views)]
+        # First as the detector sees it, which decodes large JPEGs at a fraction of their size.
+        canvases = [self._network.place(image)[0]]
+        if views > 1:
+            pixels = image.pixels()
+            canvases += [self._view(pixels, view, random) for view in range(1, views)]
         _, features = self._session.run(self._network.preprocessing.normalise(np.stack(canvases)))
         return features
 
