@@ -1,6 +1,7 @@
 """Training on this machine, from the command line: textures are photographs cut into tiles."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -13,10 +14,14 @@ import click.testing
 import pytest
 from PIL import Image
 from retinue_cli.app import retinue
+from retinue_cli.data.ground_truth import Problems
 from retinue_cli.output import training_progress
-from retinue_cli.training.local import card
+from retinue_cli.training.data import Thing, TrainingImage
+from retinue_cli.training.local import card, check
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.training.probe import LinearProbe
+from retinue_sdk import Findings
+from retinue_sdk import Image as SdkImage
 from retinue_sdk.training import Trained, TrainingProgress
 from training.conftest import SIDE, tile
 
@@ -162,12 +167,16 @@ def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:
     (photos / "brick" / "old").mkdir()
     tile("brick", 11).save(photos / "brick" / "old" / "11.jpg")
     (photos / ".DS_Store").write_bytes(b"Bud1")
+    (photos / "grass" / "more").symlink_to(photos / "brick")
+    os.mkfifo(photos / "grass" / "pipe.jpg")
     (photos / "horse").mkdir()
     tile("grass", 10).save(photos / "horse" / "10.jpg")
     train = ["models", "train", "ground", "--on", "local", "--from", photos]
     refused = run(*train, "--strict", exit_code=2).stderr
     for problem in (
         "1 × file that isn't directly in a label's folder: brick/old/11.jpg",
+        "1 × link to a folder, which isn't followed: grass/more",
+        "1 × file that isn't a regular one: grass/pipe.jpg",
         "2 × image that cannot be read: grass/broken.jpg (",
         "1 × image that is a copy of another: grass/0.jpg, grass/copy.jpg",
         "1 × picture that is there more than once, with different annotations: brick/1.jpg,",
@@ -186,6 +195,49 @@ def test_wrong_data_is_named_and_left_out(run: Run, photos: Path) -> None:
     # 37 files: 2 unreadable, 1 copy, 2 with contradictions, 1 of a rare label.
     assert images == 37 - 6 - near
     assert near > 0
+
+
+def test_a_label_is_validated_with_images_unlike_those_of_the_test(photos: Path) -> None:
+    def seen(folder: Path) -> list[check.Seen]:
+        images = [
+            TrainingImage("", str(path), [Thing(path.parent.name, None)], path=path)
+            for path in sorted(folder.glob("*/*.jpg"))
+        ]
+        return check.look(images, lambda one: Path(one.key).read_bytes(), Problems())
+
+    test = photos.parent / "test"
+    for texture in TEXTURES:
+        (test / texture).mkdir(parents=True)
+        for number in range(9, 12):
+            tile(texture, number).save(test / texture / f"{number}.jpg")
+    before = check.split(seen(photos), seen(test), Problems())
+    validated = [one for one in before.validation if one.labels == {"brick"}]
+    for one in validated:
+        with Image.open(one.image.key) as picture:
+            picture.resize((96, 96)).save(test / "brick" / Path(one.image.key).name)
+    problems = Problems()
+    parts = check.split(seen(photos), seen(test), problems)
+    assert problems.total == len(validated) > 0
+    for part in parts.named.values():
+        assert {label for one in part for label in one.labels} == set(TEXTURES)
+
+
+def test_the_answers_on_the_card_are_those_of_the_detector(run: Run, photos: Path) -> None:
+    for path in photos.glob("*/*.jpg"):
+        with Image.open(path) as picture:
+            picture.resize((1000, 800)).save(path, quality=92)
+    run("models", "train", "ground", "--on", "local", "--from", photos)
+    card = json.loads(Path("models/ground/1/card.json").read_text("utf-8"))
+    detector = OnnxLabelDetector(
+        OnnxLabelOptions(model=Path("models/ground/1/model.onnx"), threshold=0.05)
+    )
+    detector.start()
+    for answer in card["answers"]:
+        [result] = detector.detect([SdkImage.from_file(photos / answer["name"])])
+        assert isinstance(result, Findings)
+        assert {one.label: one.confidence for one in result.detections} == {
+            one["label"]: pytest.approx(one["confidence"], abs=1e-5) for one in answer["found"]
+        }
 
 
 def test_boxes_are_checked_and_their_contents_learned(run: Run, tmp_path: Path) -> None:

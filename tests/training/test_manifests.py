@@ -105,3 +105,15 @@ def test_every_key_that_custom_labels_wants_is_written(name: str) -> None:
             else:
                 wanted |= {"confidence", "class-name"}
             assert metadata.keys() == wanted
+
+
+def test_a_manifest_whose_first_line_lacks_its_image_is_read(tmp_path: Path) -> None:
+    lines = [
+        json.loads(line) for line in (FILES / "boxes.manifest").read_text("utf-8").splitlines()
+    ]
+    del lines[0]["source-ref"]
+    path = tmp_path / "first.manifest"
+    path.write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    problems = Problems()
+    Annotations.read(path, problems)
+    assert problems.counts == {"line whose source-ref isn't s3://bucket/key": 1}

@@ -229,14 +229,19 @@ def from_own_folder(folder: Path, problems: Problems) -> list[TrainingImage]:
 
     Args:
         folder: The folder.
-        problems: Collects files that aren't in a label's folder.
+        problems: Collects what isn't a file in a label's folder.
     """
     found = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if any(part.startswith(".") for part in name.parts) or path.is_dir():
+        if any(part.startswith(".") for part in name.parts):
             continue
-        if len(name.parts) == 2:
+        if path.is_dir():
+            if path.is_symlink():
+                problems.add("link to a folder, which isn't followed", name.as_posix())
+        elif path.exists() and not path.is_file():
+            problems.add("file that isn't a regular one", name.as_posix())
+        elif len(name.parts) == 2:
             label = name.parts[0]
             found.append(TrainingImage("", name.as_posix(), [Thing(label, None)], path=path))
         else:

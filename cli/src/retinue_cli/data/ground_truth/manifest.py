@@ -29,13 +29,15 @@ _METADATA = "-metadata"
 
 
 def is_manifest(data: bytes) -> bool:
-    """Return whether the first non-empty line is an object with a ``source-ref``."""
+    """Return whether the first non-empty line is an object with a ``source-ref`` or metadata."""
     first = data.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")[0]
     try:
         entry = json.loads(first)
     except (ValueError, RecursionError):
         return False
-    return isinstance(entry, dict) and "source-ref" in entry
+    if not isinstance(entry, dict):
+        return False
+    return "source-ref" in entry or any(name.endswith(_METADATA) for name in entry)
 
 
 def read_manifest(data: bytes, problems: Problems) -> tuple[list[AnnotatedImage], frozenset[str]]:
