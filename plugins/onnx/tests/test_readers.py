@@ -1,5 +1,6 @@
 """Every export format: its outputs are recognised and read, and none is taken for another."""
 
+import json
 from collections.abc import Callable
 from math import log
 from pathlib import Path
@@ -393,3 +394,30 @@ def test_ids_of_coco_have_gaps() -> None:
         "person", "stop sign", "bottle", "toothbrush",
     )  # fmt: skip
     assert [name for name in names if name != "N/A"] == list(coco_names())
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout"),
+    [
+        ("yolos", "detr"),
+        ("d_fine", "rt-detr-logits"),
+        ("conditional_detr", "deformable-detr"),
+    ],
+)
+def test_the_files_beside_an_export_decide(
+    user_model: UserModel, tmp_path: Path, kind: str, layout: str
+) -> None:
+    columns = 4 if layout == "detr" else 3
+    path = user_model({"logits": zeros(1, 5, columns), "pred_boxes": zeros(1, 5, 4)})
+    config = {"model_type": kind, "id2label": dict(enumerate(LABELS))}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    settings = {"do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
+                "do_resize": True, "size": {"shortest_edge": 800, "longest_edge": 1333},
+                "do_center_crop": False}  # fmt: skip
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    detector = ObjectDetector(ObjectOptions(model=path))
+    detector.start()
+    facts: Any = detector.describe()
+    assert (facts["layout"], facts["first labels"]) == (layout, list(LABELS))
+    assert (facts["pixels"], facts["resize"]) == ("-1-1", "stretch")
+    assert "config.json" in facts["chosen because"]

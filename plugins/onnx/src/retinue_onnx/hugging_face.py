@@ -2,13 +2,13 @@
 
 ``optimum-cli export onnx`` writes ``preprocessor_config.json``, the settings of an image processor
 (https://huggingface.co/docs/transformers/main_classes/image_processor), and ``config.json`` with
-the labels beside ``model.onnx``.
+labels and the type of the model beside ``model.onnx``.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,19 @@ from retinue_sdk import ConfigurationError
 from retinue_onnx.class_names import Names
 from retinue_onnx.options import Channels, PerChannel
 
-PREPROCESSING, LABELS = "preprocessor_config.json", "config.json"
+PREPROCESSING, CONFIG = "preprocessor_config.json", "config.json"
+
+LAYOUTS: Mapping[str, str] = {
+    "detr": "detr",
+    "yolos": "detr",
+    "table-transformer": "detr",
+    "rt_detr": "rt-detr-logits",
+    "rt_detr_v2": "rt-detr-logits",
+    "d_fine": "rt-detr-logits",
+    "conditional_detr": "deformable-detr",
+    "deformable_detr": "deformable-detr",
+}
+"""The value of the option ``layout`` for each ``model_type`` of ``config.json``."""
 
 _SENSELESS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """Errors of reading a file whose contents have another form."""
@@ -38,6 +50,7 @@ class Export:
         std: Standard deviation of each channel, 0 to 1, red first.
         input_side_px: Side of the square input, in pixels.
         labels: The names of the classes, ordered by id.
+        layout: The format of a detector's outputs.
     """
 
     resize: Literal["crop", "stretch"] | None = None
@@ -47,6 +60,7 @@ class Export:
     std: PerChannel | None = None
     input_side_px: int | None = None
     labels: Names | None = None
+    layout: str | None = None
 
     def side_px(self, height: int | None, width: int | None) -> int | None:
         """Return the side of the input in pixels, if the network leaves its size open."""
@@ -55,7 +69,7 @@ class Export:
     def fingerprint(self) -> str:
         """Return the preprocessing as text; an empty one if there is none."""
         said = {name: value for name, value in asdict(self).items() if value is not None}
-        said.pop("labels", None)
+        said.pop("labels", None)  # they are part of it elsewhere
         return json.dumps(said) if said else ""
 
 
@@ -71,12 +85,13 @@ def export_beside(model: Path | str | None) -> Export:
     """
     if not isinstance(model, Path):
         return Export()
-    settings = model.with_name(PREPROCESSING)
-    labels = _labels(model.with_name(LABELS))
+    settings, config = model.with_name(PREPROCESSING), _config(model.with_name(CONFIG))
+    labels, layout = _labels(config), LAYOUTS.get(str(config.get("model_type")))
     try:
         if not settings.is_file():
-            return Export(labels=labels)
-        return _export(json.loads(settings.read_text(encoding="utf-8")), labels)
+            return Export(labels=labels, layout=layout)
+        export = _export(json.loads(settings.read_text(encoding="utf-8")))
+        return replace(export, labels=labels, layout=layout)
     except (OSError, *_SENSELESS) as error:
         raise ConfigurationError(
             f"option model: {settings}, which is beside the model, can't be read ({error!r:.200}); "
@@ -84,18 +99,27 @@ def export_beside(model: Path | str | None) -> Export:
         ) from error
 
 
-def _labels(config: Path) -> Names | None:
-    """Return the labels, unless they are numbers: the file can be of another program."""
+def _config(path: Path) -> Mapping[str, Any]:
+    """Return the contents of ``config.json``; none of a file of another program."""
     try:
-        by_id = json.loads(config.read_text(encoding="utf-8"))["id2label"]
-        names = tuple(str(by_id[str(index)]).strip() for index in range(len(by_id)))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, *_SENSELESS):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _labels(config: Mapping[str, Any]) -> Names | None:
+    """Return the labels, unless they are numbers."""
+    try:
+        by_id = config["id2label"]
+        names = tuple(str(by_id[str(index)]).strip() for index in range(len(by_id)))
+    except _SENSELESS:
         return None
     is_named = all(names) and not all(re.fullmatch(r"LABEL_\d+", name) for name in names)
     return names if names and is_named else None
 
 
-def _export(settings: Mapping[str, Any], labels: Names | None) -> Export:
+def _export(settings: Mapping[str, Any]) -> Export:
     resize, crop, side_px = _resizing(settings)
     mean, std = _scale(settings)
     return Export(
@@ -105,7 +129,6 @@ def _export(settings: Mapping[str, Any], labels: Names | None) -> Export:
         mean=mean,
         std=std,
         input_side_px=side_px,
-        labels=labels,
     )
 
 

@@ -118,6 +118,8 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             **super().describe(),
             "chosen because": f"option layout={found.name}"
             if self.options.layout
+            else f"model_type in config.json is one of {found.name}"
+            if self._export.layout == found.name
             else f"the outputs are only those of {found.reader.outputs}",
             "canvas": [found.height, found.width],
             **found.preprocessing.as_json(),
@@ -160,6 +162,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
                 std=options.std,
             ).completed_by(export, takes_bytes=session.takes_bytes),
             layout=options.layout,
+            likely=export.layout,
             labels=self._labels or names_in_metadata(session.metadata),
             side_px=options.input_side_px or export.side_px(session.height, session.width),
         )

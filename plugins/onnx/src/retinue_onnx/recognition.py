@@ -106,6 +106,7 @@ def recognised(
     choices: Choices,
     *,
     layout: str | None = None,
+    likely: str | None = None,
     labels: Names | None = None,
     side_px: int | None = None,
 ) -> ObjectLayout:
@@ -115,6 +116,7 @@ def recognised(
         session: The loaded network.
         choices: The preprocessing that the user sets.
         layout: The reader's name, if the user chose it.
+        likely: The name of the reader to choose if several understand the outputs.
         labels: The labels that the user or the file gives; ``None`` without any.
         side_px: Side of the canvas in pixels, if the network leaves it open.
 
@@ -126,7 +128,7 @@ def recognised(
     remedy = "set option input_side_px to the size it was exported for, or export it again"
     outputs = session.probe(height=height, width=width, remedy=remedy)
     probe = Probe(session.output_names, outputs, height, width, session.batch or 1, labels)
-    reader = chosen_reader(probe, layout)
+    reader = chosen_reader(probe, layout, likely)
     return ObjectLayout(
         reader,
         choices.applied_to(reader.preprocessing, takes_bytes=session.takes_bytes),
@@ -137,12 +139,13 @@ def recognised(
     )
 
 
-def chosen_reader(probe: Probe, layout: str | None = None) -> Reader:
+def chosen_reader(probe: Probe, layout: str | None = None, likely: str | None = None) -> Reader:
     """Return the only reader that understands a network's answer.
 
     Args:
         probe: The answer.
         layout: The reader's name, if the user chose it.
+        likely: The name of the reader to choose if several understand the outputs.
 
     Raises:
         ConfigurationError: No reader understands the outputs, several do, or the number of labels
@@ -160,6 +163,8 @@ def chosen_reader(probe: Probe, layout: str | None = None) -> Reader:
         fitting = agreeing + open_ended
     elif not open_ended:
         raise _wrong_labels(probe, fitting)
+    if len(fitting) > 1:
+        fitting = [reader for reader in fitting if reader.name == likely] or fitting
     if len(fitting) > 1:
         options = "\n".join(f"layout={reader.name}: {reader.outputs}" for reader in fitting)
         raise ConfigurationError(
