@@ -73,11 +73,12 @@ class Detection:
             raise ValueError(
                 f"a detection's label must have 1 to {MAX_LABEL_BYTES} bytes, not {size_bytes}"
             )
-        confidence = float(self.confidence)
+        confidence = self.confidence
+        if type(confidence) is not float:
+            confidence = float(confidence)
+            object.__setattr__(self, "confidence", confidence)
         if not 0.0 <= confidence <= 1.0:  # also refuses NaN
             raise ValueError(f"a detection's confidence must be 0 to 1, not {confidence!r}")
-        if type(self.confidence) is not float:
-            object.__setattr__(self, "confidence", confidence)
         if self.start_ms is not None or self.end_ms is not None or self.track is not None:
             self._check_time()
 

@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.config import Config
@@ -245,9 +246,9 @@ def _is_of(value: object, types: _Types) -> bool:
     kind, items = types
     if not isinstance(value, kind):
         return False
-    return not isinstance(value, list) or all(
-        item is None or isinstance(item, items) for item in value
-    )
+    if items is object or not isinstance(value, list):
+        return True
+    return {items, NoneType}.issuperset(map(type, value))
 
 
 def _checked(operation: str, answer: JsonAnswer, members: Mapping[str, _Types]) -> dict[str, Any]:

@@ -51,16 +51,18 @@ def labels(response: Item) -> Findings:
     found: list[Detection] = []
     for label in _items(answer, "Labels"):
         instances = label.get("Instances")
-        shared = {key: label[key] for key in _OF_THE_LABEL if key in label} if instances else {}
-        placed = []
-        for instance in items(instances):
-            item = {"Name": label.get("Name"), **shared, **instance}
-            detection = as_detection("label", item, name="Name")
-            if detection.box is not None:
-                placed.append(detection)
-        whole = isinstance(instances, list) and len(placed) == len(instances)
-        left_over = without(label, "Instances") if whole else label
-        found.append(as_detection("label", left_over, name="Name"))
+        rest = dict(label)
+        placed: list[Detection] = []
+        if instances:
+            shared = {key: label[key] for key in _OF_THE_LABEL if key in label}
+            for instance in items(instances):
+                item = {"Name": label.get("Name"), **shared, **instance}
+                detection = _detection("label", item, "Name")
+                if detection.box is not None:
+                    placed.append(detection)
+        if isinstance(instances, list) and len(placed) == len(instances):
+            del rest["Instances"]
+        found.append(_detection("label", rest, "Name"))
         found += placed
     properties = answer.get("ImageProperties")
     if isinstance(properties, dict):
@@ -280,19 +282,30 @@ def as_detection(
         confidence: The field with the confidence.
         box_in: The field with the BoundingBox, if it isn't the item itself.
     """
-    attributes = dict(item)
-    called = label if name is None else item.get(name)
+    return _detection(kind, dict(item), name, label, confidence, box_in)
+
+
+def _detection(
+    kind: str,
+    attributes: dict[str, Any],
+    name: str | None,
+    label: str = "",
+    confidence: str = "Confidence",
+    box_in: str | None = None,
+) -> Detection:
+    """Return a detection as ``as_detection`` does, with the rest of ``attributes`` in it."""
+    called = label if name is None else attributes.get(name)
     label = _fitting(called) or kind
     if name is not None and label == called:
         del attributes[name]
-    percent = _number(item.get(confidence))
+    percent = _number(attributes.get(confidence))
     if percent is None:
         percent = 0.0
     elif 0 <= percent <= 100:
         del attributes[confidence]
     else:
         percent = min(max(0.0, percent), 100.0)
-    place: Any = item if box_in is None else item.get(box_in)
+    place: Any = attributes if box_in is None else attributes.get(box_in)
     edges: Any = place.get("BoundingBox") if isinstance(place, dict) else None
     box = None if edges is None else bounding_box(edges)
     if box is not None and len(edges) == 4:
