@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pillow
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.thresholds import thresholds_in_metadata
+from retinue_onnx.training import features
 from retinue_onnx.training.regression import L2, fit
 from retinue_sdk import ConfigurationError, Image
 from retinue_sdk.training import (
@@ -70,6 +71,20 @@ def split(photograph_path: Callable[[str], Path], tmp_path: Path) -> tuple[Split
         for numbers in (range(6), range(6, 8), range(8, 10))
     ]
     return Split(*parts), loaded
+
+
+def test_views_of_square_images_fill_the_canvas(
+    split: tuple[Split, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "LEAST_SIDE", 1)
+    trained = OnnxLabelDetector.trainer().train(
+        split[0],
+        TrainingOptions("ground"),
+        cache=tmp_path / "a",
+        progress=lambda _: None,
+        stop=threading.Event(),
+    )
+    assert trained.f1 == 1
 
 
 def test_a_killed_training_continues_and_ends_with_the_same_bytes(

@@ -144,6 +144,7 @@ class Features:
         if number > 1:
             rows = slice(place.top, place.top + place.height)
             columns = slice(place.left, place.left + place.width)
+            canvas = canvas.copy()  # it can be read-only
             canvas[rows, columns] = _lit(canvas[rows, columns], random)
         return canvas
 
