@@ -94,6 +94,37 @@ def test_ctrl_c_ends_a_command_with_130(name: str, monkeypatch: pytest.MonkeyPat
     assert ended.stderr.strip() == ""
 
 
+@pytest.mark.parametrize(
+    "failure", [OSError(5, "Input/output error"), OSError(28, "No space left on device")]
+)
+def test_ctrl_c_is_130_even_if_stopping_fails(
+    failure: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise failure
+
+    monkeypatch.setattr(_commands()["top"], "callback", interrupted)
+    monkeypatch.setattr(_commands()["top"], "params", [])
+    monkeypatch.setattr("retinue_cli.app._discard_output", lambda: None)
+    ended = CliRunner().invoke(retinue, ["top"])
+    assert ended.exit_code == 130
+    assert failure.strerror in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_name_that_looks_like_an_option_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-rf.jpg").touch()
+    ended = CliRunner().invoke(retinue, ["run", "-rf.jpg", "-q"])
+    assert ended.exit_code == 2
+    assert ended.stderr.endswith("For the file of this name, write ./-rf.jpg\n")
+
+
 def test_ctrl_c_while_a_command_is_loading() -> None:
     interrupted = (
         "import os, signal, sys\n"

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
+from retinue_cli.app import retinue
 from retinue_cli.options import database
 from retinue_history import HistoryUnavailableError
 from sqlalchemy import make_url
@@ -161,8 +162,14 @@ def test_the_schema_lists_views_and_describes_one(cli: Cli, history_url: str) ->
     columns = cli("schema", "failed_runs").stdout
     assert "error_code" in columns
     assert "The S3 object's key, decoded" in columns
+    assert cli("schema", "FAILED_RUNS").stdout == columns
     meant = "no view 'failed_run' (did you mean 'failed_runs'?)"
     assert meant in cli("schema", "failed_run", exit_code=2).stderr
+
+
+def test_a_query_from_standard_input(cli: Cli, history_url: str) -> None:
+    ended = CliRunner().invoke(retinue, ["query", "-", "--format", "csv"], input="select 7 as n\n")
+    assert (ended.exit_code, ended.stdout.splitlines()) == (0, ["n", "7"])
 
 
 def test_psql_opens_the_history_for_reading(

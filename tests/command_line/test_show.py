@@ -59,6 +59,20 @@ def test_a_picture(cli: Cli, photos: Photos, server: Server, name: str) -> None:
     assert [one.target for one in server.requests] == ["/photos/pets/cat.jpg?versionId=v1"]
 
 
+def test_a_picture_has_the_format_of_its_name(
+    cli: Cli, photos: Photos, server: Server, tmp_path: Path
+) -> None:
+    server.default = Reply(body=photograph(), headers={"ETag": '"e"'})
+    for name, written in (("a.jpg", "JPEG"), ("b.WEBP", "WEBP")):
+        cli("show", "cat.jpg", "--output", name)
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == written
+    assert "must end in .png" in cli("show", "cat.jpg", "--output", "a.heic", exit_code=2).stderr
+    assert "write the image as" in cli("show", "cat.jpg", "--output", "a.html", exit_code=2).stderr
+    said = cli("show", "cat.jpg", "--output", "no/a.png", exit_code=1).stderr
+    assert said.endswith("error: cannot write no/a.png: No such file or directory\n")
+
+
 def test_a_file_of_ones_own(cli: Cli, photos: Photos, tmp_path: Path) -> None:
     Path("mine.jpg").write_bytes(photograph())
     cli("show", "pets/cat.jpg", "--from", "mine.jpg", "--output", "boxes.png")

@@ -125,6 +125,10 @@ def test_one_file_is_accepted(tmp_path: Path) -> None:
 def test_nothing_to_find_is_an_error_that_says_what_counts(tmp_path: Path) -> None:
     with pytest.raises(LaptopError, match=r"no folder or file .*/missing"):
         folder_photographs(tmp_path / "missing")
+    with pytest.raises(LaptopError, match=r"no folder or file https:.*; download it first"):
+        folder_photographs(Path("https://example.com/a.jpg"))
+    with pytest.raises(LaptopError, match=r"; `retinue backfill` processes"):
+        folder_photographs(Path("s3://bucket/photos"))
     with pytest.raises(LaptopError, match="suffix: jpg jpeg png webp gif bmp tif tiff heic heif"):
         folder_photographs(tmp_path)
     make(tmp_path, "notes.txt")

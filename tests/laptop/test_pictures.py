@@ -100,6 +100,12 @@ def test_a_picture_is_drawn_again_only_if_it_would_change(tmp_path: Path) -> Non
     assert out.stat().st_ino != first.st_ino
 
 
+def test_a_picture_has_a_name_as_long_as_names_can_be(tmp_path: Path) -> None:
+    name = f"{'x' * 251}.jpg"
+    draw(picture(tmp_path / "in.png", (40, 30)), [], tmp_path / "out" / name)
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [name]
+
+
 def test_what_is_no_picture_is_refused_and_nothing_is_left_behind(tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(b"not a picture")
     with pytest.raises(InvalidImageError):

@@ -318,6 +318,12 @@ def test_an_error_shows_where_and_what_might_help(reader_url: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("condition", ["label = person", "label ilike person", "label in (person)"])
+def test_a_text_without_quotes_is_explained(reader_url: str, condition: str) -> None:
+    with pytest.raises(QueryError, match=r"Hint: .*Write a text as 'person'\.$"):
+        run_query(reader_url, f"SELECT 1 FROM latest_detections WHERE {condition}")
+
+
 @pytest.mark.parametrize(
     ("statement", "explained"),
     [

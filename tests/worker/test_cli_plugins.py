@@ -237,6 +237,23 @@ def test_try_takes_a_folder_and_prints_attributes_and_versions(
     assert "passed over: 2 documents (list.txt, notes.txt)" in said.output
 
 
+def test_try_prints_the_model_of_each_answer(invoke: Invoke, tmp_path: Path) -> None:
+    given = [photograph(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    (tmp_path / "reader.py").write_text(READER.format(body=(
+        "self.calls = getattr(self, 'calls', 0) + 1\n"
+        "        return [Findings((), model_version='net-4' if self.calls > 1 else None)]"
+    )))  # fmt: skip
+    plugin = ("--plugins-dir", tmp_path)
+    said = invoke("detect", "reader", *given, *plugin).output
+    assert [line for line in said.splitlines() if not line.startswith(" ")] == [
+        *("reader version 7, model net-3", "a.png"),
+        *("reader version 7, model net-4", "b.png", "c.png"),
+    ]
+    looks = json.loads(invoke("detect", "reader", *given, "--json", *plugin).stdout)
+    assert [look["model_version"] for look in looks] == ["net-3", "net-4", "net-4"]
+
+
 def test_photographs_of_one_name_are_told_apart(invoke: Invoke, tmp_path: Path) -> None:
     given = [tmp_path / folder / "IMG_7.png" for folder in "ab"]
     for path in given:

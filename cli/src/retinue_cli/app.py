@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
@@ -60,6 +60,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _COMMANDS = {name: place for group in _GROUPS.values() for name, place in group.items()}
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, which shells report for other programs."""
+
 CLOSED_PIPE = 141
 """Exit code if the reader of the output ends early, as `head` does: 128 + SIGPIPE, which shells
 report for other programs."""
@@ -90,12 +93,14 @@ class _Commands(click.Group):
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
             _print_error(error)
-            sys.exit(error.exit_code)
+            if isinstance(error, click.NoSuchOption):
+                _explain_hyphens(extra.get("args") or sys.argv[1:])
+            sys.exit(INTERRUPTED if _was_interrupted(error) else error.exit_code)
         except click.Abort as error:
             # Click makes an Abort of Ctrl-C, of the end of standard input, and of the answer no.
             cause = error.__cause__ or error.__context__
             if isinstance(cause, KeyboardInterrupt):
-                sys.exit(130)  # as shells report a program that Ctrl-C ended
+                sys.exit(INTERRUPTED)
             said = "no answer on standard input" if isinstance(cause, EOFError) else "not confirmed"
             _print_error(click.ClickException(f"{said}; nothing was done"))
             sys.exit(1)
@@ -105,12 +110,16 @@ class _Commands(click.Group):
             _discard_output()
             sys.exit(CLOSED_PIPE)
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            is_interrupted = _was_interrupted(error)
+            if error.errno in _NO_SPACE:
+                where = error.filename or "standard output or a file"  # a write has no name
+                _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
+                _discard_output()
+            elif is_interrupted:
+                _print_error(click.ClickException(f"stopped, with an error: {error}"))
+            else:
                 raise
-            where = error.filename or "standard output or a file"  # a write has no name
-            _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
-            _discard_output()
-            sys.exit(1)
+            sys.exit(INTERRUPTED if is_interrupted else 1)
         sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -157,6 +166,21 @@ class _Commands(click.Group):
             raise _Refusal(str(error)) from error
         except (HistoryError, QueueUnavailableError, AwsUnavailableError, FacesError) as error:
             raise _Failure(str(error)) from error
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Return whether an error occurred while Ctrl-C ended the command."""
+    earlier: BaseException | None = error
+    while earlier is not None and not isinstance(earlier, KeyboardInterrupt):
+        earlier = earlier.__cause__ or earlier.__context__
+    return earlier is not None
+
+
+def _explain_hyphens(arguments: Sequence[str]) -> None:
+    """Print how to name files that look like options."""
+    for argument in arguments:
+        if argument.startswith("-") and os.path.lexists(argument):
+            click.echo(f"For the file of this name, write ./{escaped_lines(argument)}", err=True)
 
 
 def _load(name: str) -> click.Command:

@@ -61,13 +61,15 @@ def detect(
     [made] = installed_plugins(plugins_dir).make({detector: options})
     files = photograph_files(photographs)
     looks: list[Look] = []
+    title = ""
     for look in _looks(made, files, pictures):
-        if not looks and not as_json:
-            model = f", model {made.model_version}" if made.model_version else ""
-            click.secho(f"{made.name} version {made.version}{printable(model)}", dim=True)
-        looks.append(look)
         if not as_json:
+            model = f", model {look.model_version}" if look.model_version else ""
+            before, title = title, f"{made.name} version {made.version}{printable(model)}"
+            if title != before:
+                click.secho(title, dim=True)
             print_look(look)
+        looks.append(look)
     if as_json:
         print_json([look_as_json(look) for look in looks])
     sys.exit(0 if all(isinstance(look.result, Findings) for look in looks) else 1)
@@ -133,31 +135,36 @@ class Look:
         path: Its path.
         result: The answer.
         picture: The photograph with boxes; ``None`` without detections.
+        model_version: The model's version, if the answer or the detector has one.
     """
 
     name: str
     path: Path
     result: Result
     picture: Path | None
+    model_version: str | None
 
 
 def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> Look:
     """Call the detector, and draw its detections."""
+    model = session.detector.model_version
     try:
         results = session.detect([Image.from_file(path)])
     except DetectorError as error:
-        return Look(name, path, error, None)
+        return Look(name, path, error, None, model)
     if len(results) != 1:
         raise ValueError(f"detect returned {len(results)} results for 1 image")
     [result] = results
+    if isinstance(result, Findings):
+        model = result.model_version or session.detector.model_version
     if not isinstance(result, Findings) or not result.detections:
-        return Look(name, path, result, None)
+        return Look(name, path, result, None, model)
     picture = picture_path(pictures, name)
     try:
         _draw(path, result, picture)
     except OSError as error:
         raise click.ClickException(f"cannot write {picture}: {error.strerror}") from error
-    return Look(name, path, result, picture)
+    return Look(name, path, result, picture, model)
 
 
 def print_look(look: Look) -> None:
@@ -192,6 +199,7 @@ def look_as_json(look: Look) -> dict[str, Any]:
         "outcome": "failed" if failed else "succeeded",
         "error_code": str(look.result.code) if isinstance(look.result, InvalidImageError) else None,
         "error_message": str(look.result) if failed else None,
+        "model_version": look.model_version,
         "detections": [
             {
                 "kind": found.kind,

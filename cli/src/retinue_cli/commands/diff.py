@@ -101,9 +101,14 @@ def diff(
             names = [side.detector for side in (before, after) if side.detector is not None]
             if complaints := misspelt(history, detectors=names):
                 raise ConfigurationError("; ".join(complaints))
+            without = [
+                f"; the {side} side selects no run"
+                for side, images in (("first", seen.only_before), ("second", seen.only_after))
+                if not images
+            ]
             raise click.ClickException(
                 f"no image has been processed by both sides: {seen.only_before:,} only by the "
-                f"first, {seen.only_after:,} only by the second"
+                f"first, {seen.only_after:,} only by the second{''.join(without)}"
             )
         labels: Labels = {}
         with progress("images", seen.both) as advance:

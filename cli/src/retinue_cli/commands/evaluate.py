@@ -161,7 +161,9 @@ def evaluate(
         try:
             draw_curves(result, title, curves)
         except OSError as error:
-            raise click.ClickException(f"cannot write {curves}: {error}") from error
+            raise click.ClickException(
+                f"cannot write {curves}: {error.strerror or error}"
+            ) from error
     if as_json:
         print_json(told.as_json(result, collected, truth))
         return

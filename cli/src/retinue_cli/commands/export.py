@@ -146,7 +146,7 @@ def export(
     except BrokenPipeError:  # the reader of standard output has closed it
         raise
     except OSError as error:
-        raise click.ClickException(f"cannot write {out}: {error}") from error
+        raise click.ClickException(f"cannot write {out}: {error.strerror or error}") from error
     for complaint in complaints:
         click.echo(complaint, err=True)
     for warning in written.warnings:

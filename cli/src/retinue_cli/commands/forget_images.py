@@ -79,7 +79,8 @@ def forget_images(
         say(f"{subject.name} was forgotten on {last.completed_at}; nothing is left")
         return last
     if is_empty and not unfinished:
-        raise ConfigurationError(f"the history has no data of {subject.name!r}")
+        whole = "; a part of a key isn't enough" if subject.kind == "key" else ""
+        raise ConfigurationError(f"the history has no data of {subject.name!r}{whole}")
     say(_plan(subject, found, unfinished=unfinished, is_laptop=state is not None))
     if archive is not None:
         say(

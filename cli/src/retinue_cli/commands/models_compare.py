@@ -248,7 +248,7 @@ def _write_page(
     try:
         page.write_text(comparison_page(title, columns, rows, names, differences, notes), "utf-8")
     except OSError as error:
-        raise click.ClickException(f"cannot write {page}: {error}") from error
+        raise click.ClickException(f"cannot write {page}: {error.strerror or error}") from error
 
 
 def _difference(

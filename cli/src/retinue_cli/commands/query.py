@@ -1,5 +1,6 @@
 """``retinue query``."""
 
+import sys
 from datetime import datetime
 from typing import get_args
 
@@ -55,8 +56,8 @@ def query(
 ) -> None:
     """Query the detection history in SQL.
 
-    Runs one statement on a read-only connection. `retinue schema` lists the views, and
-    docs/recipes.md has examples, such as:
+    Runs one statement on a read-only connection; - reads it from standard input. `retinue schema`
+    lists the views, and docs/recipes.md has examples, such as:
 
     \b
     retinue query \\
@@ -72,6 +73,8 @@ def query(
         raise click.UsageError(f"--json and --format {format_} exclude each other")
     if not archive and (since or until):
         raise click.UsageError("--since and --until need --archive; use detected_at in the query")
+    if sql == "-":
+        sql = sys.stdin.read()
     settings = Settings.load()
     with reader_url(settings) as url:
         if archive:

@@ -61,8 +61,8 @@ def _find(name: str, found: list[Relation]) -> Relation:
         ConfigurationError: It doesn't exist. The message has the most similar name.
     """
     by_name = {each.name: each for each in found}
-    if name in by_name:
-        return by_name[name]
+    if name.lower() in by_name:  # SQL ignores case, too
+        return by_name[name.lower()]
     meant = did_you_mean(name, by_name) or ": `retinue schema` lists them"
     raise ConfigurationError(f"the history has no view {name!r}{meant}")
 

@@ -22,8 +22,20 @@ if TYPE_CHECKING:
     from retinue_cli.output.image_view import DetectionView, ImageView
 
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Suffixes of the pictures that can be written."""
+
 EXIT_NO_PICTURE = 1
 """The exit code when no picture can be drawn."""
+
+
+def _with_known_format(
+    context: click.Context, option: click.Parameter, output: Path | None
+) -> Path | None:
+    del context, option
+    if output is not None and output.suffix.lower() not in (*PICTURES, ".html"):
+        raise click.BadParameter(f"{output.name!r} must end in .png, .jpg, .webp or .html")
+    return output
 
 
 @click.command(short_help="Draw the detections in one image.")
@@ -31,8 +43,9 @@ EXIT_NO_PICTURE = 1
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The PNG to write, or for a video also HTML.  [default: NAME.boxes.png here, or "
-    "NAME.timeline.png and .html]",
+    callback=_with_known_format,
+    help="The PNG, JPEG or WebP to write, or for a video also HTML.  [default: NAME.boxes.png "
+    "here, or NAME.timeline.png and .html]",
 )
 @click.option(
     "--from",
@@ -94,10 +107,13 @@ def _draw(settings: Settings, found: "ImageView", source: Path | None, output: P
         data = originals.read(facts) if source is None else originals.read_from(source, facts)
     picture = found.painted(data, originals.limits)
     target = output or Path(f"{Path(found.reference.key).stem[:100]}.boxes.png")
+    if target.suffix.lower() not in PICTURES:
+        raise click.UsageError("only a video's timeline can be a page: write the image as .png")
     try:
-        picture.save(target, "PNG")
+        picture.save(target)
     except OSError as error:
-        raise click.ClickException(f"cannot write {target}: {error}") from error
+        reason = error.strerror or error
+        raise click.ClickException(f"cannot write {target}: {reason}") from error
     return target
 
 
@@ -118,7 +134,9 @@ def _draw_timeline(found: "ImageView", output: Path | None) -> Path:
         try:
             drawn.save(target)
         except OSError as error:
-            raise click.ClickException(f"cannot write {target}: {error}") from error
+            raise click.ClickException(
+                f"cannot write {target}: {error.strerror or error}"
+            ) from error
     return targets[-1]
 
 

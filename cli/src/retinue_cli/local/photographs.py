@@ -1,6 +1,7 @@
 """Find photographs: the samples of this package, and those in a folder."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,8 +131,18 @@ def search(path: Path, key_of: Callable[[Path], str] | None = None) -> FolderPho
     elif os.path.lexists(path):
         found.files.append(path)
     else:
-        raise LaptopError(f"there is no folder or file {shown(path)}")
+        raise LaptopError(f"there is no folder or file {shown(path)}{_elsewhere(path)}")
     return found.sorted_out(key_of or (lambda file: file.relative_to(root).as_posix()))
+
+
+def _elsewhere(path: Path) -> str:
+    """Return the remedy for an address: ``https:/host/name``, as a path spells it."""
+    scheme = re.match(r"([a-z][a-z0-9]+):/", str(path))
+    if scheme is None:
+        return ""
+    if scheme[1] == "s3":
+        return "; `retinue backfill` processes images that are in a bucket"
+    return "; download it first"
 
 
 def nothing_found(paths: Sequence[Path], found: FolderPhotographs) -> LaptopError:

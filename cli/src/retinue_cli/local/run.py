@@ -68,6 +68,7 @@ from retinue_cli.local.videos import default_sampling, draw_video, video_keys
 from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
 from retinue_cli.output.draw import LabelledBox, draw
+from retinue_cli.output.words import escaped
 
 MAX_LINES = 10
 """Maximum number of lines about links to files that are included anyway."""
@@ -399,7 +400,7 @@ def _draw(
         try:
             draw(result.photograph.path, boxes, state.picture(result.photograph.key))
         except (OSError, InvalidImageError) as error:  # removed, invalid, or the name is too long
-            return f"[yellow]no picture of[/] {escape(result.photograph.key)}: {error}"
+            return _no_picture("no picture of", result.photograph.key, error)
         return None
 
     def draw_frames(result: PhotographResult) -> str | None:
@@ -407,7 +408,7 @@ def _draw(
         try:
             draw_video(result, videos, state.frames(key), interruption.check)
         except (OSError, DetectorError) as error:
-            return f"[yellow]no pictures of[/] {escape(key)}: {error}"
+            return _no_picture("no pictures of", key, error)
         return None
 
     with console.status("drawing the boxes"), ThreadPoolExecutor(usable_cores()) as pool:
@@ -415,3 +416,8 @@ def _draw(
     for problem in problems:
         console.print(problem)
     return state.annotated if len(problems) < len(looked_at) else None
+
+
+def _no_picture(title: str, key: str, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"[yellow]{title}[/] {escape(escaped(key))}: {escape(reason or str(error))}"

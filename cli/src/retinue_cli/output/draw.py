@@ -2,6 +2,7 @@
 
 import colorsys
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,9 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
     picture = paint(image_path.read_bytes(), boxes, _LIMITS)
 
     destination.parent.mkdir(parents=True, exist_ok=True)
-    draft = destination.with_name(f".{destination.name}.draft")
+    # A name of its own length, because the picture's may have as many bytes as a name can have.
+    digest = hashlib.sha256(os.fsencode(destination.name)).hexdigest()
+    draft = destination.with_name(f".{digest[:32]}.draft")
     try:
         # Without chroma subsampling, which would smear thin coloured lines.
         picture.save(draft, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=signature)

@@ -79,11 +79,11 @@ class Timeline:
     left_out: int
 
     def save(self, path: Path) -> None:
-        """Write a page if the path ends with ``.html``, and a PNG otherwise."""
+        """Write a page if the path ends with ``.html``, and a picture of its format otherwise."""
         if path.suffix.lower() == ".html":
             path.write_text(self.page(), encoding="utf-8")
         else:
-            self.picture().save(path, "PNG")
+            self.picture().save(path)
 
     def page(self) -> str:
         """Return a page with the timeline. It needs no other file."""

@@ -164,7 +164,9 @@ def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
             path.write_text(text, encoding="utf-8")
             written.append(path)
     except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be written: {error}") from error
+        raise ConfigurationError(
+            f"{folder} cannot be written: {error.strerror or error}"
+        ) from error
     return sorted(written)
 
 

@@ -81,7 +81,9 @@ class Pool:
             draft.chmod(self.file.stat().st_mode & 0o777)
             draft.replace(self.file)
         except OSError as error:
-            raise TrainingError(f"{self.file} cannot be written: {error}") from error
+            raise TrainingError(
+                f"{self.file} cannot be written: {error.strerror or error}"
+            ) from error
         finally:
             draft.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ _READING = ("SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW")
 _SPACE = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*"
 _FIRST_WORD = re.compile(rf"{_SPACE}([a-z]+)", re.IGNORECASE | re.DOTALL)
 _QUOTED_COLUMN = re.compile(r'(?:\w+\.)?"((?:[^"]|"")+)"')
+_COMPARED = re.compile(r"(?:[=<>~]|\b(?:i?like|in\s*\())\s*\Z", re.IGNORECASE)
 
 ONLY_READ = "a query can only read: begin with SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW"
 
@@ -68,11 +69,15 @@ def _place(error: psycopg.Error, sql: str) -> list[str]:
 def _hints(error: psycopg.Error, sql: str, relations: Sequence[str]) -> list[str]:
     said = error.diag
     lines = [f"Detail: {said.message_detail}"] if said.message_detail else []
+    hint = said.message_hint
     if isinstance(error, psycopg.errors.UndefinedColumn) and said.statement_position:
-        quoted = _QUOTED_COLUMN.match(sql, int(said.statement_position) - 1)
-        if quoted is not None:
+        place = int(said.statement_position) - 1
+        if quoted := _QUOTED_COLUMN.match(sql, place):
             text = quoted[1].replace('""', '"').replace("'", "''")
             return [*lines, f"Hint: Double quotes name a column. Write a text as '{text}'."]
+        word = re.compile(r"\w+(?![\w.])").match(sql, place)
+        if word and _COMPARED.search(sql, 0, place):
+            hint = " ".join(filter(None, [hint, f"Write a text as '{word[0]}'."]))
     if isinstance(error, psycopg.errors.UndefinedTable):
         found = re.search(r'"(.*)"', said.message_primary or "")
         near = get_close_matches(found[1], relations, n=1) if found else []
@@ -80,4 +85,4 @@ def _hints(error: psycopg.Error, sql: str, relations: Sequence[str]) -> list[str
         return [*lines, f"Hint: {meant}`retinue schema` lists the views."]
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return [*lines, "Hint: `retinue schema` lists the views, which a query may read."]
-    return [*lines, f"Hint: {said.message_hint}"] if said.message_hint else lines
+    return [*lines, f"Hint: {hint}"] if hint else lines

@@ -55,7 +55,10 @@ class Annotations:
         try:
             content = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is neither COCO nor a manifest: {error}") from error
+            raise ValueError(
+                f"{path} isn't JSON ({error}): give a COCO file, an export of Label Studio or a "
+                "manifest"
+            ) from error
         if content and is_label_studio(content):
             tasks, labels_of_tasks = read_label_studio(content, problems)
             return cls(tasks, _digest(content), labels_of_tasks)
