@@ -238,7 +238,7 @@ def _recording(
     columns = image_columns(images, removed)
     if not runs:
         return statements.RECORD_IMAGES, columns
-    return statements.RECORD_IMAGES_AND_RUNS, columns + run_columns(runs)
+    return statements.RECORD_IMAGES_AND_RUNS, run_columns(runs) + columns
 
 
 def _inserted(

@@ -132,12 +132,10 @@ _CLAIM = """
 
 _OPEN_JOBS = """
     SELECT
-        images.deleted_at IS NOT NULL OR EXISTS (
-            SELECT FROM find_erased_images(
-                ARRAY[images.image_id], ARRAY[images.bucket], ARRAY[images.key],
-                ARRAY[images.last_uploaded_at]
-            )
-        ),
+        images.deleted_at IS NOT NULL OR find_erased_images(
+            ARRAY[images.image_id], ARRAY[images.bucket], ARRAY[images.key],
+            ARRAY[images.last_uploaded_at]
+        ) <> '{}',
         jobs.job_id, jobs.fence, jobs.holder, jobs.detector, jobs.detector_version,
         jobs.fingerprint, jobs.event_id, jobs.job_group, jobs.attempt, jobs.token,
         jobs.reserved_at IS NOT NULL, jobs.provider_job_id, jobs.billing_group,

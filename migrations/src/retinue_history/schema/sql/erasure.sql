@@ -181,18 +181,19 @@ COMMENT ON FUNCTION withhold_removal_of_erased_image() IS
 
 CREATE FUNCTION find_erased_images(
     asked uuid[], asked_buckets text[], asked_keys text[], asked_uploads timestamptz[]
-) RETURNS SETOF uuid
+) RETURNS uuid[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM erased_images) THEN
-        RETURN;
+        RETURN '{}';
     END IF;
-    RETURN QUERY
-    SELECT one.image_id
-    FROM unnest(asked, asked_buckets, asked_keys, asked_uploads)
-        AS one (image_id, bucket, key, uploaded_at)
-    WHERE one.uploaded_at <= erased_until(one.bucket, one.key, one.image_id);
+    RETURN ARRAY(
+        SELECT one.image_id
+        FROM unnest(asked, asked_buckets, asked_keys, asked_uploads)
+            AS one (image_id, bucket, key, uploaded_at)
+        WHERE one.uploaded_at <= erased_until(one.bucket, one.key, one.image_id)
+    );
 END $$;
 
 COMMENT ON FUNCTION find_erased_images(uuid[], text[], text[], timestamptz[]) IS

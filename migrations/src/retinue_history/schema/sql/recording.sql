@@ -384,10 +384,9 @@ BEGIN
     -- change deleted_at. Most do none of that.
     IF NOT disputed THEN
         disputed := EXISTS (
-            SELECT FROM unnest(buckets, keys) AS given (bucket, key)
+            SELECT FROM generate_series(1, cardinality(keys)) AS n
             CROSS JOIN LATERAL (
-                SELECT FROM removals
-                WHERE removals.bucket = given.bucket AND removals.key = given.key
+                SELECT FROM removals WHERE bucket = buckets[n] AND key = keys[n]
                 LIMIT 1  -- makes it an index lookup for each row
             ) AS removed
         );
@@ -452,7 +451,7 @@ BEGIN
                 )
         )
     );
-    erased := ARRAY(SELECT find_erased_images(uploaded_ids, buckets, keys, uploaded_ats));
+    erased := find_erased_images(uploaded_ids, buckets, keys, uploaded_ats);
 END $$;
 
 COMMENT ON FUNCTION find_done_and_erased(
@@ -609,11 +608,11 @@ BEGIN
             month, detector, billing_group, billed_units, price_usd
         )
         SELECT
-            date_trunc('month', started_ats[of_run] AT TIME ZONE 'UTC')::date, detectors[of_run],
-            billing_group, sum(billed_units), sum(price_usd)
-        FROM unnest(charged_runs, charged_groups, charged_units, charged_usds)
-            AS given (of_run, billing_group, billed_units, price_usd)
-        WHERE kept[of_run] IS NOT NULL
+            date_trunc('month', started_ats[charged_runs[n]] AT TIME ZONE 'UTC')::date,
+            detectors[charged_runs[n]], charged_groups[n], sum(charged_units[n]),
+            sum(charged_usds[n])
+        FROM generate_series(1, cardinality(charged_runs)) AS n
+        WHERE kept[charged_runs[n]] IS NOT NULL
         GROUP BY 1, 2, 3
         ORDER BY 1, 2, 3
         ON CONFLICT (month, detector, billing_group) DO UPDATE SET
