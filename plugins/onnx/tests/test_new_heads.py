@@ -222,11 +222,12 @@ def test_a_trained_detector_finds_what_it_never_saw(
     assert again.model == trained.model
 
 
-def test_a_training_that_is_stopped_too_early_has_no_model(split: Split, cache: Path) -> None:
+def test_a_training_that_is_stopped_too_early_has_no_model(split: Split, tmp_path: Path) -> None:
+    # The other tests' cache has a finished training.
     stop = threading.Event()
     stop.set()
     with pytest.raises(TrainingStoppedError):
-        NewHeads().train(split, OPTIONS, cache=cache, progress=print, stop=stop)
+        NewHeads().train(split, OPTIONS, cache=tmp_path, progress=print, stop=stop)
 
 
 def test_things_without_a_box_are_refused(split: Split, cache: Path) -> None:
