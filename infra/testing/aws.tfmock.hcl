@@ -17,6 +17,10 @@ mock_data "aws_availability_zones" {
   defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"], zone_ids = ["euw1-az3", "euw1-az1", "euw1-az2"] }
 }
 
+mock_data "aws_vpc_endpoint_service" {
+  defaults = { availability_zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+}
+
 mock_data "aws_ecr_repository" {
   defaults = {
     arn            = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"

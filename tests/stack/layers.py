@@ -155,7 +155,10 @@ class Databases(LayerServer):
 
 
 class PrefixLists(LayerServer):
-    """EC2 that remembers the prefix list of a security group's rule, which ministack's forgets."""
+    """EC2 that remembers the prefix list of a security group's rule, which ministack's forgets.
+
+    It also has endpoints of all services, of which ministack knows a few.
+    """
 
     _RULE = re.compile(r"<securityGroupRuleId>([^<]+)</securityGroupRuleId>")
 
@@ -165,6 +168,8 @@ class PrefixLists(LayerServer):
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         given = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        if given["Action"] == "DescribeVpcEndpointServices":
+            return self._describe_service(path, headers, given)
         status, meaning, answer = self.ask(path, headers, body)
         text = answer.decode()
         prefix = "IpPermissions.1.PrefixListIds.1."
@@ -176,6 +181,16 @@ class PrefixLists(LayerServer):
                     f"<prefixListId>{listed}</prefixListId><description>{description}</description>"
                 )
         return status, meaning, self._RULE.sub(self._remind, text).encode()
+
+    def _describe_service(
+        self, path: str, headers: Mapping[str, str], given: Mapping[str, str]
+    ) -> Answer:
+        """Answer for a service as ministack does for SQS."""
+        name = given["ServiceName.1"]
+        known = ".".join([*name.split(".")[:3], "sqs"])
+        body = urlencode({**given, "ServiceName.1": known}).encode()
+        status, meaning, answer = self.ask(path, headers, body)
+        return status, meaning, answer.decode().replace(known, name).encode()
 
     def _remind(self, match: re.Match[str]) -> str:
         return match[0] + self._remembered.get(match[1], "")

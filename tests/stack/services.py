@@ -22,7 +22,7 @@ class Layer(StrEnum):
     """A layer before an emulator, for the few answers that it lacks (layers.py)."""
 
     DATABASES = "the owner's password in Secrets Manager"
-    PREFIX_LISTS = "prefix lists in security group rules"
+    PREFIX_LISTS = "prefix lists in security group rules, and services with endpoints"
     QUEUE_ATTRIBUTES = "attributes of queues that end"
     SCALING_TAGS = "tags of scaling targets"
     NONE = ""

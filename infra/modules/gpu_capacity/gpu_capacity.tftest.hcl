@@ -46,6 +46,11 @@ run "gpu_capacity" {
   }
 
   assert {
+    condition     = aws_autoscaling_group.this.max_instance_lifetime == 1209600
+    error_message = "an instance that is never idle must be replaced by one with AWS's newest image"
+  }
+
+  assert {
     condition     = aws_autoscaling_group.this.force_delete
     error_message = "protected instances must not hold up make destroy"
   }

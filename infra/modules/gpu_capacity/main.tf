@@ -68,6 +68,7 @@ resource "aws_autoscaling_group" "this" {
   protect_from_scale_in = true # ECS takes the protection away when an instance runs no task
   force_delete          = true # or destroying it would wait for protected instances
   capacity_rebalance    = true
+  max_instance_lifetime = 14 * 86400 # ECS drains the old instance; the new one has AWS's newest image
 
   mixed_instances_policy {
     launch_template {

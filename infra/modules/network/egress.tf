@@ -3,7 +3,7 @@
 # route to the internet, and each task has a public address that nothing can connect to.
 
 locals {
-  nat_zones = local.own && var.egress == "nat" ? local.endpoint_zones : []
+  nat_zones = local.own && var.egress == "nat" ? slice(local.zones, 0, min(var.endpoint_zone_count, length(local.zones))) : []
 }
 
 resource "aws_internet_gateway" "this" {

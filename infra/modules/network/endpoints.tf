@@ -12,7 +12,12 @@ locals {
     var.container_instances ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
     var.event_buses ? ["events"] : [],
   )
-  endpoint_zones = slice(local.zones, 0, min(var.endpoint_zone_count, length(local.zones)))
+
+  # Not every service is in every zone. An endpoint in one zone serves the tasks of all zones.
+  service_zones = {
+    for service, found in data.aws_vpc_endpoint_service.interface :
+    service => [for zone in local.zones : zone if contains(found.availability_zones, zone)]
+  }
 
   # Credentials of other accounts are of no use from inside this network.
   only_this_account = jsonencode({
@@ -26,6 +31,13 @@ locals {
       Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
     }]
   })
+}
+
+data "aws_vpc_endpoint_service" "interface" {
+  for_each = local.endpoints ? toset(local.services) : toset([])
+
+  service_name = "com.amazonaws.${local.region}.${each.key}"
+  service_type = "Interface"
 }
 
 resource "aws_security_group" "endpoints" {
@@ -56,13 +68,22 @@ resource "aws_vpc_endpoint" "interface" {
   for_each = local.endpoints ? toset(local.services) : toset([])
 
   vpc_id              = local.vpc_id
-  service_name        = "com.amazonaws.${local.region}.${each.key}"
+  service_name        = data.aws_vpc_endpoint_service.interface[each.key].service_name
   vpc_endpoint_type   = "Interface"
   private_dns_enabled = true
-  subnet_ids          = [for zone in local.endpoint_zones : aws_subnet.private[zone].id]
   security_group_ids  = [aws_security_group.endpoints[0].id]
   policy              = local.only_this_account
   tags                = { Name = "${var.name}-${each.key}" }
+  subnet_ids = [
+    for number, zone in local.service_zones[each.key] : aws_subnet.private[zone].id if number < var.endpoint_zone_count
+  ]
+
+  lifecycle {
+    precondition {
+      condition     = length(local.service_zones[each.key]) > 0
+      error_message = "The service ${each.key} has no endpoints in ${join(", ", local.zones)}. Set zone_ids to zones that have it, or egress to nat or public. It is in ${join(", ", data.aws_vpc_endpoint_service.interface[each.key].availability_zones)}."
+    }
+  }
 }
 
 resource "aws_vpc_endpoint" "s3" {

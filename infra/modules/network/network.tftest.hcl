@@ -56,9 +56,39 @@ run "named_zones" {
   }
 
   assert {
-    condition     = join(" ", local.zones) == "eu-west-1b eu-west-1c" && join(" ", local.endpoint_zones) == "eu-west-1b"
+    condition     = join(" ", local.zones) == "eu-west-1b eu-west-1c" && local.service_zones["sqs"] == ["eu-west-1b", "eu-west-1c"]
     error_message = "zones must be those that were named, whatever this account calls them"
   }
+}
+
+run "a_service_that_is_not_in_each_zone" {
+  command = apply
+
+  override_data {
+    target = data.aws_vpc_endpoint_service.interface["rekognition"]
+    values = { service_name = "com.amazonaws.eu-west-1.rekognition", availability_zones = ["eu-west-1b", "eu-west-1c"] }
+  }
+
+  assert {
+    condition     = aws_vpc_endpoint.interface["rekognition"].subnet_ids == toset([aws_subnet.private["eu-west-1b"].id])
+    error_message = "an endpoint must be in the zones that have its service"
+  }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.interface["sqs"].subnet_ids) == 2
+    error_message = "other endpoints must be in both zones"
+  }
+}
+
+run "refuses_a_service_that_is_in_no_zone" {
+  command = plan
+
+  override_data {
+    target = data.aws_vpc_endpoint_service.interface["rekognition"]
+    values = { service_name = "com.amazonaws.eu-west-1.rekognition", availability_zones = ["eu-west-1c"] }
+  }
+
+  expect_failures = [aws_vpc_endpoint.interface["rekognition"]]
 }
 
 run "one_zone_for_endpoints" {

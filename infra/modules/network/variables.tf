@@ -126,7 +126,7 @@ variable "log_retention_days" {
 }
 
 variable "zone_ids" {
-  description = "IDs of the availability zones to use, such as euw1-az1, instead of the first zone_count. Names of zones mean other zones in each account. Name zones that have all endpoint services."
+  description = "IDs of the availability zones to use, such as euw1-az1, instead of the first zone_count. Names of zones mean other zones in each account. Interface endpoints are made in those of the zones that have the service."
   type        = list(string)
   default     = null
 
