@@ -1,200 +1,165 @@
 """Measure questions of an archive in DuckDB: ``make bench BENCHMARKS=archive``.
 
-Writes an archive of synthetic detections with the writer of ``retinue maintain``: two detectors,
-200 labels of which few are frequent, ten detections an image, a random image id for each image.
-Each file is then listed ``--copies`` times, by links, to have more rows than could be written in
-the time. Asks each question three times, of the files with DuckDB alone, and as
-``retinue query --archive`` does. Writes ``benchmarks/archive.json`` and the table in
-docs/archive.md.
+Writes an archive in a folder (``generate_archive.py``). Asks each question of the files with DuckDB
+alone, and as ``retinue query --archive`` does, beside an empty database. The first answer is given
+after the files left the page cache. Each question has a process of its own, whose largest memory is
+noted. Writes ``benchmarks/archive.json`` and the table in docs/archive.md.
+
+A billion detections take 31 GB and half an hour of two cores. ``--folder`` keeps what was written,
+a month at a time, and continues there. ``--step`` does one part:
+
+    python -m benchmarks.bench_archive --detections 1000000000 --folder /data/archive --step write
+    python -m benchmarks.bench_archive --folder /data/archive --step duckdb
+    python -m benchmarks.bench_archive --folder /data/archive --step query
 """
 
 import argparse
 import json
-import platform
+import multiprocessing
+import os
+import re
 import statistics
+import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 from retinue_cli.data.archive.archive import Archive
-from retinue_cli.data.archive.files import MAX_ROWS, FileWriter, schema
-from retinue_cli.data.archive.manifest import new_name
 from retinue_cli.data.archive.place import Folder
-from retinue_cli.data.archive.query import dataset
-from retinue_history.upkeep.maintenance import months_before
+from retinue_cli.data.archive.query import MEMORY, ArchiveQuery, run_archive_query
 
+from benchmarks.database import database, postgres
+from benchmarks.generate_archive import generate
 from benchmarks.page import with_tables
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "benchmarks" / "archive.json"
 PAGE = ROOT / "docs" / "archive.md"
-MONTHS = 12
-DETECTORS = ("rekognition-labels", "onnx-objects")
+STEPS = ("write", "duckdb", "query")
 ROUNDS = 3
-NEWEST = months_before(datetime(2026, 1, 1, tzinfo=UTC), 0)
 
-ROWS = """
-    SELECT
-        {first} + number AS detection_id,
-        ({first} + number) // 10 AS run_id,
-        md5(((({first} + number) // 10))::VARCHAR) AS image_id,
-        'photos' AS bucket,
-        'camera-' || (number % 97) || '/' || (({first} + number) // 10) || '.jpg' AS key,
-        md5('v' || (({first} + number) // 10)) AS version,
-        '{detector}' AS detector, '1' AS detector_version, 'f00d' AS fingerprint,
-        '3.0' AS model_version, (number % 10)::INTEGER AS ordinal, 'label' AS kind,
-        'Label ' || floor(200 * pow(random(), 3))::INTEGER AS label,
-        round(0.5 + random() / 2, 4) AS confidence,
-        round(random() / 2, 4) AS box_left, round(random() / 2, 4) AS box_top,
-        round(random() / 2, 4) AS box_width, round(random() / 2, 4) AS box_height,
-        '{{}}' AS attributes,
-        TIMESTAMPTZ '{month}' + to_microseconds(
-            ((number // 10) * 10 * 2419200000000 // {rows})::BIGINT
-        ) AS detected_at,
-        detected_at AS uploaded_at, NULL::TIMESTAMPTZ AS deleted_at,
-        1920 AS width_px, 1080 AS height_px, NULL::INTEGER AS start_ms, NULL::INTEGER AS end_ms,
-        NULL::INTEGER AS track
-    FROM range({rows}) AS numbers (number)
-    ORDER BY label, detected_at
-"""
-
+DAY = "date_trunc('day', make_timestamp(epoch_us(detected_at)))"
+WEEK = "detected_at >= '2025-02-08' AND detected_at < '2025-02-15'"
 QUESTIONS = {
-    "a frequent label in a week": """
-        SELECT count(*), avg(confidence) FROM detections WHERE label = 'Label 3'
-        AND detected_at >= '2025-06-08' AND detected_at < '2025-06-15'
+    "a frequent label in a week": f"""
+        SELECT count(*), avg(confidence) FROM detection_history WHERE label = 'Label 3' AND {WEEK}
     """,
-    "a rare label in a week, with images": """
-        SELECT bucket, key, confidence FROM detections WHERE label = 'Label 180'
-        AND detected_at >= '2025-06-08' AND detected_at < '2025-06-15'
+    "a rare label in a week, with images": f"""
+        SELECT bucket, key, confidence FROM detection_history WHERE label = 'Label 180' AND {WEEK}
         ORDER BY detected_at DESC LIMIT 100
     """,
-    "counts of a label by day, all months": """
-        SELECT date_trunc('day', make_timestamp(epoch_us(detected_at))) AS day, count(*)
-        FROM detections
-        WHERE label = 'Label 3' GROUP BY 1 ORDER BY 1
-    """,
-    "counts by day, all labels and months": """
-        SELECT date_trunc('day', make_timestamp(epoch_us(detected_at))) AS day, count(*)
-        FROM detections
+    "counts of a label by day, all months": f"""
+        SELECT {DAY} AS day, count(*) FROM detection_history WHERE label = 'Label 3'
         GROUP BY 1 ORDER BY 1
+    """,
+    "counts by day, all labels and months": f"""
+        SELECT {DAY} AS day, count(*) FROM detection_history GROUP BY 1 ORDER BY 1
+    """,
+    "counts by label, all months": """
+        SELECT label, count(*) FROM detection_history GROUP BY 1 ORDER BY 2 DESC
     """,
 }
 
 
-def fill(archive: Archive, rows: int) -> float:
-    """Write so many detections; return how many seconds the writer took."""
-    seconds = 0.0
-    each = rows // (MONTHS * len(DETECTORS))
-    first = 0
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for number in range(MONTHS):
-            month = months_before(NEWEST, MONTHS - number)
-            for detector in DETECTORS:
-                with FileWriter(archive, detector, f"{month:%Y-%m}", uuid4()) as writer:
-                    left = each
-                    while left:
-                        some = min(left, MAX_ROWS)
-                        made = connection.sql(
-                            ROWS.format(first=first, rows=some, detector=detector, month=month)
-                        ).to_arrow_table()
-                        began = time.monotonic()
-                        for batch in made.cast(schema()).to_batches():
-                            writer.write(batch)
-                        seconds += time.monotonic() - began
-                        left -= some
-                        first += some
-                    began = time.monotonic()
-                archive.publish(writer.files, [])
-                seconds += time.monotonic() - began
-    return seconds
+def by_duckdb(folder: Path) -> Callable[[str], object]:
+    """Return a function that asks the files themselves."""
+    names = [str(folder / file.name) for file in Archive.open(Folder(folder)).files]
+    connection = duckdb.connect(config={"memory_limit": MEMORY})
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"CREATE VIEW detection_history AS FROM read_parquet({names!r})")
+    return lambda sql: connection.sql(sql).fetchall()
 
 
-def multiply(archive: Archive, folder: Path, copies: int) -> None:
-    """List links of each file too."""
-    links = []
-    for file in archive.files:
-        for _ in range(copies - 1):
-            name = new_name(file.detector, file.month)
-            (folder / name).hardlink_to(folder / file.name)
-            links.append(file.model_copy(update={"name": name}))
-    archive.publish(links, [])
+def by_query(folder: Path, url: str) -> Callable[[str], object]:
+    """Return a function that asks as ``retinue query --archive`` does."""
+
+    def ask(sql: str) -> object:
+        query = ArchiveQuery(sql, timeout_seconds=600)
+        return run_archive_query(Folder(folder), url, query, lambda _: None)
+
+    return ask
 
 
-def ask(connection: Any) -> dict[str, float]:
-    """Return the median time of each question, in seconds."""
-
-    def timed(sql: str) -> float:
+def measure(folder: Path, url: str | None, question: str) -> dict[str, float]:
+    """Ask a question in this process, first with cold files. Return seconds and megabytes."""
+    for path in folder.rglob("*.parquet"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    ask = by_duckdb(folder) if url is None else by_query(folder, url)
+    times = []
+    for _ in range(1 + ROUNDS):
         began = time.monotonic()
-        connection.sql(sql).fetchall()
-        return time.monotonic() - began
-
+        ask(question)
+        times.append(time.monotonic() - began)
+    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return {
-        name: round(statistics.median(timed(counted(sql)) for _ in range(ROUNDS)), 3)
-        for name, sql in QUESTIONS.items()
+        "cold": round(times[0], 3),
+        "warm": round(statistics.median(times[1:]), 3),
+        "peak_mb": round(int(peak) / 1024),
     }
 
 
-def counted(sql: str) -> str:
-    """Return a query with one row, so that no time with a zone has to become a Python value."""
-    return f"SELECT count(*) FROM ({sql})"
-
-
-def by_duckdb(archive: Archive, folder: Path) -> dict[str, float]:
-    """Ask the files themselves."""
-    names = [str(folder / file.name) for file in archive.files]
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"CREATE VIEW detections AS FROM read_parquet({names!r})")
-        return ask(connection)
-
-
-def by_query(archive: Archive) -> dict[str, float]:
-    """Ask as ``retinue query --archive`` does."""
-    with duckdb.connect(config={"memory_limit": "1GB"}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("detections", dataset(archive))
-        return ask(connection)
+def measure_all(folder: Path, url: str | None) -> dict[str, dict[str, float]]:
+    """Ask each question in a process of its own."""
+    found = {}
+    context = multiprocessing.get_context("spawn")
+    for name, question in QUESTIONS.items():
+        with context.Pool(1) as pool:
+            found[name] = pool.apply(measure, (folder, url, question))
+        sys.stdout.write(f"{name}: {found[name]}\n")
+        sys.stdout.flush()
+    return found
 
 
 def table(found: dict[str, Any]) -> str:
     """Return the results as Markdown."""
+
+    def cells(way: str, name: str) -> str:
+        answer = found[way][name]
+        return f"{answer['cold']:.1f} | {answer['warm']:.1f} | {answer['peak_mb']:,.0f}"
+
+    heading = f"{found['detections'] / 1e6:,.0f} million detections"
     lines = [
-        f"| {found['detections'] / 1e6:,.0f} million detections, seconds | DuckDB | `query` |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {found['duckdb'][name]:.2f} | {found['query'][name]:.2f} |"
-            for name in QUESTIONS
-        ),
+        f"| {heading} | DuckDB cold, s | warm, s | MB | `query` cold, s | warm, s | MB |",
+        "|---|---|---|---|---|---|---|",
+        *(f"| {name} | {cells('duckdb', name)} | {cells('query', name)} |" for name in QUESTIONS),
     ]
     return "\n".join(lines) + "\n"
+
+
+def run(folder: Path, detections: int, steps: tuple[str, ...]) -> dict[str, Any]:
+    """Do some steps. Return their results, and earlier results of the others."""
+    found: dict[str, Any] = json.loads(OUTPUT.read_text(encoding="utf-8"))
+    if "write" in steps:
+        speed = generate(folder, detections, lambda line: print(line, flush=True))  # noqa: T201
+        if speed is not None:
+            found["written_per_processor_second"] = round(speed)
+    files = Archive.open(Folder(folder)).files
+    found["detections"] = sum(file.rows for file in files)
+    found["bytes"] = sum(file.bytes for file in files)
+    found["files"] = len(files)
+    found["months"] = len({file.month for file in files})
+    if "duckdb" in steps:
+        found["duckdb"] = measure_all(folder, None)
+    if "query" in steps:
+        with postgres() as server, database(server) as url:
+            found["query"] = measure_all(folder, url)
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--detections", type=int, default=2_400_000)
-    parser.add_argument("--copies", type=int, default=10)
+    parser.add_argument("--detections", type=int, default=20_000_000)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--step", choices=STEPS)
     asked = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="retinue-bench-") as folder:
-        archive = Archive.open_or_create(Folder(Path(folder)))
-        seconds = fill(archive, asked.detections)
-        written = sum(file.rows for file in archive.files)
-        multiply(archive, Path(folder), asked.copies)
-        rows = sum(file.rows for file in archive.files)
-        found = {
-            "copies": asked.copies,
-            "machine": platform.processor() or platform.machine(),
-            "detections": rows,
-            "bytes": sum(file.bytes for file in archive.files),
-            "written_per_second": round(written / seconds),
-            "duckdb": by_duckdb(archive, Path(folder)),
-            "query": by_query(archive),
-        }
+    steps = STEPS if asked.step is None else (asked.step,)
+    with tempfile.TemporaryDirectory(prefix="retinue-bench-") as temporary:
+        found = run(asked.folder or Path(temporary), asked.detections, steps)
     OUTPUT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(with_tables(page, {"archive": table(found)}), encoding="utf-8")

@@ -27,6 +27,7 @@ _WHOLE = ("detection_id", "run_id")
 _SHORT = ("ordinal", "width_px", "height_px", "start_ms", "end_ms", "track")
 _REAL = ("confidence", "box_left", "box_top", "box_width", "box_height")
 _TIME = ("detected_at", "uploaded_at", "deleted_at")
+_UNIQUE = ("image_id", "key", "version")
 
 
 def schema() -> Any:
@@ -126,6 +127,11 @@ class FileWriter:
                 str(self._path),
                 schema(),
                 compression="zstd",
+                # Most values of these columns differ, so a dictionary would be larger than they.
+                use_dictionary=[
+                    name for name in ARCHIVED_COLUMNS if name not in (*_WHOLE, *_TIME, *_UNIQUE)
+                ],
+                column_encoding=dict.fromkeys((*_WHOLE, *_TIME), "DELTA_BINARY_PACKED"),
                 write_page_checksum=True,
                 sorting_columns=[
                     parquet.SortingColumn(ARCHIVED_COLUMNS.index("label")),
