@@ -62,9 +62,9 @@ variable "config" {
 
   validation {
     condition = alltrue([for pattern in concat(var.config.key_prefixes, var.config.key_suffixes) :
-      can(regex("^[A-Za-z0-9/_.-]+$", pattern))
+      can(regex("^[\\pL\\pM\\pN /_.-]+$", pattern))
     ]) && length(var.config.key_prefixes) + length(var.config.key_suffixes) <= 50
-    error_message = "The pool ${var.pool_name}: key_prefixes and key_suffixes are up to 50 texts of letters, digits and / _ . - (events carry keys encoded, so other characters would never match)."
+    error_message = "The pool ${var.pool_name}: key_prefixes and key_suffixes are up to 50 texts of letters, digits, spaces and / _ . -"
   }
 
   validation {

@@ -501,6 +501,19 @@ run "canary_for_others" {
   }
 }
 
+run "a_prefix_of_other_letters" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { key_prefixes = ["Caméra 1/été_2.a-b/"] })
+  }
+
+  assert {
+    condition     = jsondecode(aws_sns_topic_subscription.this["own"].filter_policy).Records.s3.object.key == [{ prefix = "Cam%C3%A9ra+1/%C3%A9t%C3%A9_2.a-b/" }]
+    error_message = "the topic must look for the key as S3 encodes it"
+  }
+}
+
 # Every check of a pool, and input that it refuses.
 
 run "refuses_no_detectors" {
@@ -620,7 +633,7 @@ run "refuses_an_encoded_pattern" {
   command = plan
 
   variables {
-    config = merge(var.config, { key_prefixes = ["a b/"] })
+    config = merge(var.config, { key_prefixes = ["a+b/"] })
   }
 
   expect_failures = [var.config]

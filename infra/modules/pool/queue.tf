@@ -109,7 +109,10 @@ resource "aws_sns_topic_subscription" "this" {
 
   filter_policy_scope = length(local.key_patterns) == 0 ? null : "MessageBody"
   filter_policy = length(local.key_patterns) == 0 ? null : jsonencode({
-    Records = { s3 = { object = { key = local.key_patterns } } }
+    Records = { s3 = { object = { key = [
+      # S3 encodes keys in these events, and not in those of EventBridge.
+      for pattern in local.key_patterns : { for kind, text in pattern : kind => replace(urlencode(text), "%2F", "/") }
+    ] } } }
   })
 
   depends_on = [aws_sqs_queue_policy.this, aws_sqs_queue_policy.dead] # or the first messages are lost
