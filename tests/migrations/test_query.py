@@ -374,6 +374,9 @@ HARMFUL = [
     "SELECT query_to_xml('SELECT 1', true, true, '')",
     "SELECT * FROM ts_stat('SELECT to_tsvector(key) FROM images')",
     "EXPLAIN ANALYZE SELECT pg_try_advisory_lock(1)",
+    "SELECT pg_advisory_lock/* */(1)",
+    'SELECT pg_catalog . "lo_create" (0)',
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user",
 ]
 """What harms others and what only a superuser can revoke."""
 

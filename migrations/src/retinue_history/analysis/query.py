@@ -24,6 +24,7 @@ _HARMFUL = re.compile(
     \bpg_(?:try_)?advisory_\w+  # with them a session can take every lock that the server has
     | \bpg_(?:logical_emit_message|notify|export_snapshot)\b  # log, memory and files
     | \bset_config\b  # lifts the limits of the session
+    | \bpg_(?:cancel|terminate)_backend\b  # of the same login
     | \b(?:query|table|cursor|schema|database)_to_xml\w*  # these run text as a query
     | \bts_(?:stat|rewrite)\b
     | \blo_\w+ | \blowrite\b  # large objects
