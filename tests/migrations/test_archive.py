@@ -1,10 +1,12 @@
 """Months leave Postgres for an archive, and nothing is lost or doubled wherever it is killed."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import duckdb
@@ -20,27 +23,31 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from click.testing import CliRunner
 from generators.archive_columns import archive_columns, athena_columns
+from pyarrow import parquet
 from retinue_cli.app import retinue
 from retinue_cli.data.archive.archive import Archive
 from retinue_cli.data.archive.erase import count_rows, doomed_images, doomed_person, erase_rows
 from retinue_cli.data.archive.files import batches
-from retinue_cli.data.archive.manifest import DATA, MANIFEST
+from retinue_cli.data.archive.manifest import DATA, MANIFEST, Manifest
 from retinue_cli.data.archive.months import ArchiveDestination
 from retinue_cli.data.archive.place import ArchiveConflictError, Bucket, Folder, Place
 from retinue_cli.data.archive.query import VIEWS, ArchiveQuery, run_archive_query
 from retinue_cli.local import AwsEndpoint
+from retinue_cli.options.archive import archive_place
 from retinue_history import (
     DetectionRecord,
     History,
     HistoryError,
     HistoryUnavailableError,
     QueryError,
+    RemovedObject,
 )
 from retinue_history.privacy.erasure import PersonNames
 from retinue_history.privacy.image_erasure import ImageSubject
 from retinue_history.upkeep.maintenance import Retention, maintain, months_before
 from retinue_sdk import ConfigurationError
 from retinue_sdk.json_value import encode_json
+from retinue_workers.settings.settings import Settings
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -51,13 +58,18 @@ MONTHS = [months_before(datetime.now(UTC), number) for number in range(5)]
 
 @pytest.fixture(params=["folder", "bucket"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Return a place for an archive, of each kind."""
+    """Return a place for an archive, of each kind, as commands open it."""
     if request.param == "folder":
         return Folder(tmp_path / "archive")
-    s3 = request.getfixturevalue("aws").client("s3")
+    aws = request.getfixturevalue("aws")
+    patch = request.getfixturevalue("monkeypatch")
+    for name, setting in aws.environment({}).items():
+        patch.setenv(name, setting)
     bucket = f"b{uuid.uuid4().hex}"
-    s3.create_bucket(Bucket=bucket)
-    return Bucket(s3, bucket, "history/")
+    aws.client("s3").create_bucket(Bucket=bucket)
+    opened = archive_place(Settings.load(archive=f"s3://{bucket}/history"))
+    assert isinstance(opened, Bucket)
+    return opened
 
 
 @pytest.fixture
@@ -260,6 +272,63 @@ def test_a_real_kill_between_the_manifest_and_the_drop(
     assert seen_by_both(place, history_url) == labels
 
 
+MAINTAIN = """if True:
+    import sys
+    import duckdb, pyarrow.parquet
+    from retinue_cli.data.archive.months import ArchiveDestination
+    from retinue_cli.options.archive import archive_place
+    from retinue_history.db.engine import create_history_engine
+    from retinue_history.upkeep.maintenance import Retention, maintain
+    from retinue_workers.settings.settings import Settings
+
+    destination = ArchiveDestination(archive_place(Settings.load()), sys.argv[1], lambda _: None)
+    engine = create_history_engine(sys.argv[1], application_name="test")
+    keep = Retention(detections_months=1, deleted_images_days=None)
+    print("ready", flush=True)
+    maintain(engine, keep, tell=lambda _: None, archive=destination)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_killed_at_twenty_random_moments(
+    engine: Engine, history: History, history_url: str, place: Place, labels: Counter[str],
+    image: Make, run: Make, aws: AwsEndpoint,
+) -> None:  # fmt: skip
+    """SIGKILL of a process that archives. Each process has late detections of three months."""
+    environment = {**aws.environment(dict(os.environ)), "RETINUE_ARCHIVE": place.name}
+    moments = Random(22)
+    longest = 0.0
+    kills = rounds = 0
+    while kills < 20:
+        rounds += 1
+        for number, month in enumerate(MONTHS[2:]):
+            late = image(f"late-{rounds}-{number}.jpg", uploaded_at=month)
+            found = (DetectionRecord("label", f"Late {rounds}", 0.5),) * 3
+            history.record([late], [run(late, started_at=month, detections=found)])
+            labels[f"Late {rounds}"] += 3
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAINTAIN, history_url], env=environment, stdout=subprocess.PIPE
+        )
+        with process, closing(process.stdout):
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            began = time.monotonic()
+            try:
+                process.wait(moments.uniform(0, longest) if longest else None)
+                longest = longest or time.monotonic() - began
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+        assert process.returncode in (0, -signal.SIGKILL)
+        assert seen_by_both(place, history_url) == labels, f"after kill {kills}"
+    archive_months(engine, history_url, place)
+    assert seen_by_both(place, history_url) == labels
+    assert {name for name, _ in place.list(DATA)} == {
+        file.name for file in Archive.open(place).files
+    }
+
+
 def test_a_month_that_changes_while_it_is_copied_is_copied_again(
     engine: Engine, history_url: str, tmp_path: Path, labels: Counter[str]
 ) -> None:
@@ -364,8 +433,10 @@ def test_damage_is_an_error_that_names_the_remedy(
     refused("has format 2, and this release reads up to 1: update Retinue")
     with pytest.raises(ConfigurationError, match="update Retinue"):
         archive_months(engine, history_url, archived)
-    manifest.write_bytes(listed[:-9])
-    refused("is damaged")
+    escaped = re.sub(rb'"name": "[^"]*"', b'"name": "data/../../secret.parquet"', listed)
+    for damaged in (listed[:-9], b"", b"[]", b'{"files": [{}]}', b"\xff", escaped):
+        manifest.write_bytes(damaged)
+        refused("is damaged: (?s:.*)Restore it from a backup")
     manifest.unlink()
     refused("isn't an archive")
     with pytest.raises(ConfigurationError, match="has data files and no manifest"):
@@ -519,8 +590,6 @@ def test_forget_reaches_the_archive(
     engine: Engine, history_url: str, place: Place, labels: Counter[str], aws: AwsEndpoint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    for name, setting in aws.environment({}).items():
-        monkeypatch.setenv(name, setting)
     if isinstance(place, Bucket):
         aws.client("s3").put_bucket_versioning(
             Bucket=place._bucket, VersioningConfiguration={"Status": "Enabled"}
@@ -588,6 +657,36 @@ def test_an_erasure_of_a_damaged_file_changes_nothing(archived: Folder, tmp_path
     with pytest.raises(ConfigurationError, match="isn't as it was written"):
         list(erase_rows(archive, doomed, found))
     assert Archive.open(archived).files == archive.files
+
+
+def test_a_file_with_other_columns_is_an_error(archived: Folder) -> None:
+    """As if another program had written the file and the manifest."""
+    file = Archive.open(archived).files[0]
+    table = parquet.read_table(Path(archived.name, file.name), partitioning=None)
+    path = Path(archived.name, file.name).with_name("other.parquet")
+    for other in (table.drop_columns(["key"]), table.append_column("more", table["key"])):
+        parquet.write_table(other, path)
+        name = path.relative_to(archived.name).as_posix()
+        listed = file.model_copy(update={"name": name, "bytes": path.stat().st_size})
+        archive = Archive(archived, Manifest(files=(listed,)), "")
+        with pytest.raises(ConfigurationError, match=r"has other columns than .*Restore it"):
+            count_rows(archive, doomed_images(ImageSubject.prefix("s3://photos/")))
+
+
+def test_the_purge_leaves_the_archive_and_forget_reaches_it(
+    engine: Engine, archived: Folder, history: History, history_url: str, labels: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    gone = RemovedObject("photos", "3.jpg", "v1", "20", datetime.now(UTC) - timedelta(days=9))
+    history.record([], [], [gone])
+    purge = Retention(detections_months=1, deleted_images_days=7)
+    archive = ArchiveDestination(archived, history_url, lambda _: None)
+    maintain(engine, purge, tell=lambda _: None, archive=archive)
+    assert value(engine, "SELECT count(*) FROM images WHERE key = '3.jpg'") == 0
+    assert seen_by_both(archived, history_url) == labels
+    done = forget(history_url, archived, monkeypatch, "--image", "s3://photos/3.jpg", "--yes")
+    assert "10 archived detections" in done
+    assert seen_by_both(archived, history_url).total() == labels.total() - 10
 
 
 FACES: list[Any] = [

@@ -172,7 +172,7 @@ def batches(archive: Archive, file: ArchivedFile, columns: list[str]) -> Iterato
     """Yield some columns of a published file, batch by batch.
 
     Raises:
-        ConfigurationError: The file is missing, or isn't as it was written.
+        ConfigurationError: The file is missing, isn't as it was written, or has other columns.
     """
     pa = pyarrow()
     from pyarrow import parquet
@@ -183,6 +183,10 @@ def batches(archive: Archive, file: ArchivedFile, columns: list[str]) -> Iterato
             page_checksum_verification=True,
             pre_buffer=True,
         )
+        if not opened.schema_arrow.equals(schema()):
+            raise ConfigurationError(
+                damaged(archive.place, file, "has other columns than the files of an archive")
+            )
         yield from opened.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise ConfigurationError(

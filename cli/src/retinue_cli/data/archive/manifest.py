@@ -23,7 +23,7 @@ class ArchivedFile(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^data/detector=[^/]+/month=\d{4}-\d{2}/[^/]+\.parquet$")]
     """Name of the file in the archive. No two files ever have the same."""
 
     detector: str

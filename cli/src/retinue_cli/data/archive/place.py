@@ -175,7 +175,7 @@ class Bucket:
     """A prefix of an S3 bucket.
 
     Args:
-        client: A boto3 S3 client.
+        client: A botocore S3 client.
         bucket: The bucket's name.
         prefix: Empty, or with a slash at its end.
     """
@@ -226,13 +226,17 @@ class Bucket:
 
     def add(self, name: str, file: Path) -> None:
         """Store a copy of a local file. S3 checks the digest of what arrives."""
-        with self._errors("s3:PutObject and s3:AbortMultipartUpload"):
-            self._client.upload_file(
+        from s3transfer.manager import TransferManager
+
+        rights = "s3:PutObject and s3:AbortMultipartUpload"
+        with self._errors(rights), TransferManager(self._client) as manager:
+            upload = manager.upload(
                 str(file),
                 self._bucket,
                 self._prefix + name,
-                ExtraArgs={"ChecksumAlgorithm": "SHA256"},
+                extra_args={"ChecksumAlgorithm": "SHA256"},
             )
+            upload.result()
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
         """Return the bytes of an object from ``start`` to before ``end``."""
