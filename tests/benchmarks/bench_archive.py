@@ -5,8 +5,8 @@ alone, and as ``retinue query --archive`` does, beside an empty database. The fi
 after the files left the page cache. Each question has a process of its own, whose largest memory is
 noted. Writes ``benchmarks/archive.json`` and the table in docs/archive.md.
 
-A billion detections take 31 GB and half an hour of two cores. ``--folder`` keeps what was written,
-a month at a time, and continues there. ``--step`` does one part:
+A billion detections take 31 GB and twenty minutes of processor time. ``--folder`` keeps what was
+written, a month at a time, and continues there. ``--step`` does one part:
 
     python -m benchmarks.bench_archive --detections 1000000000 --folder /data/archive --step write
     python -m benchmarks.bench_archive --folder /data/archive --step duckdb
