@@ -88,6 +88,33 @@ def test_a_second_header_does_not_get_past_the_limit() -> None:
     refusal(png(1, 1, 8, 0, bytes(2), chunk(b"IHDR", huge)))
 
 
+def test_a_jpeg_with_thousands_of_scans_is_refused() -> None:
+    """Each takes as long as the first, and has a few bytes."""
+    data = saved(PillowImage.new("RGB", (64, 64)), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    assert decode(data[:-2] + last * 80 + data[-2:], ImageLimits()).shape == (64, 64, 3)
+    error = refusal(data[:-2] + last * 100 + data[-2:])
+    assert (error.code, str(error)) == ("corrupt_image", "the JPEG has too many scans")
+    truncated = refusal(data[:-2] + last * 100)
+    assert str(truncated) == "the JPEG has too many scans"
+
+
+def test_a_jpeg_with_thousands_of_segments_is_refused() -> None:
+    """Pillow keeps each of them, in 200 bytes and more."""
+    data = saved(PillowImage.new("RGB", (64, 64)), "JPEG")
+    segment = b"\xff\xe5\x00\x04ab"
+    assert decode(data[:2] + segment * 9_000 + data[2:], ImageLimits()).shape == (64, 64, 3)
+    error = refusal(data[:2] + segment * 10_000 + data[2:])
+    assert (error.code, str(error)) == ("corrupt_image", "the JPEG has too many segments")
+
+
+def test_scans_in_metadata_and_after_the_picture_do_not_count() -> None:
+    data = saved(PillowImage.new("RGB", (64, 64)), "JPEG")
+    marker = b"\xff\xda\x00\x02"
+    inside = b"\xff\xe5" + struct.pack(">H", 2 + 400 * len(marker)) + marker * 400
+    assert decode(data[:2] + inside + data[2:] + marker * 400, ImageLimits()).shape == (64, 64, 3)
+
+
 @pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")
 def test_a_raised_limit_holds_where_pillow_only_warns() -> None:
     side = 9_460

@@ -46,7 +46,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "corrupt_image": ErrorCode(
         "The file starts like an image but can't be decoded: it is damaged, or at least "
-        "half of the picture is missing. A TIFF must be complete.",
+        "half of the picture is missing. A TIFF must be complete. A JPEG can have 100 scans.",
         "no",
         "Upload the complete file.",
     ),

@@ -230,11 +230,16 @@ def _opened(
         limits: Checked against the size in its header.
         with_pixels: Whether to decode it.
         filler: Bytes to continue a truncated file with.
+
+    Raises:
+        InvalidImageError: It has too many pixels, scans or segments.
     """
     if structure.is_png(data):
         data = structure.essential_png(data, with_pixels=with_pixels)
     elif structure.is_webp(data):
         data = structure.continued_webp(data, filler)
+    elif structure.is_jpeg(data) and (excess := structure.jpeg_excess(data)):
+        raise InvalidImageError(f"the JPEG has too many {excess}", code="corrupt_image")
     elif structure.is_jpeg(data) and structure.is_truncated(data):
         end, shows_all = structure.jpeg_extent(data)
         data = (

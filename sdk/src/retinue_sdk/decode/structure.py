@@ -21,6 +21,17 @@ _ANCILLARY = 0x20
 
 _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # those that have a length, and the end
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_SCAN = bytes([0xFF, _START_OF_SCAN])
+
+_MAX_SCANS = 100
+"""Maximum number of scans of a JPEG. Encoders write up to about twenty. Each scan of a progressive
+JPEG goes over the whole picture, even if it has a few bytes.
+"""
+
+_MAX_SEGMENTS = 10_000
+"""Maximum number of segments of a JPEG. Pillow keeps those before the first scan, in objects that
+are larger than a small segment.
+"""
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -119,6 +130,25 @@ def jpeg_extent(data: bytes) -> tuple[int | None, bool]:
             brightness = components[0] if brightness is None else brightness
             is_refining = brightness in components and data[at - 2] > 0
     return len(data), shows_all
+
+
+def jpeg_excess(data: bytes) -> str | None:
+    """Return "scans" or "segments" if a JPEG has too many of them; ``None`` if it has not."""
+    # Metadata, and what follows the picture, can contain the marker as well.
+    has_few_scans = data.count(_SCAN) <= _MAX_SCANS
+    segments, scans, at = 0, 0, 2
+    while match := _JPEG_MARKER.search(data, at):
+        marker, begin = match[1][0], match.end()
+        segments += 1
+        scans += marker == _START_OF_SCAN
+        if segments > _MAX_SEGMENTS:
+            return "segments"
+        if scans > _MAX_SCANS:
+            return "scans"
+        if marker == _END_OF_IMAGE or (scans and has_few_scans):
+            return None
+        at = begin + int.from_bytes(data[begin : begin + 2])
+    return None
 
 
 def essential_png(data: bytes, *, with_pixels: bool) -> bytes:
