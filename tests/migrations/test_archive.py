@@ -1,6 +1,7 @@
 """Months leave Postgres for an archive, and nothing is lost or doubled wherever it is killed."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -298,7 +299,7 @@ def test_killed_at_twenty_random_moments(
     """SIGKILL of a process that archives. Each process has late detections of three months."""
     environment = {**aws.environment(dict(os.environ)), "RETINUE_ARCHIVE": place.name}
     moments = Random(22)
-    longest = 0.0
+    duration: float | None = None
     kills = rounds = 0
     while kills < 20:
         rounds += 1
@@ -315,8 +316,8 @@ def test_killed_at_twenty_random_moments(
             assert process.stdout.readline() == b"ready\n"
             began = time.monotonic()
             try:
-                process.wait(moments.uniform(0, longest) if longest else None)
-                longest = longest or time.monotonic() - began
+                process.wait(None if duration is None else moments.uniform(0, duration))
+                duration = min(duration or math.inf, time.monotonic() - began)
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1
