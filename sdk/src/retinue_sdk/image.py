@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,23 @@ PreparedT = TypeVar("PreparedT")
 
 WHOLE = BoundingBox(0.0, 0.0, 1.0, 1.0)
 """All of an image."""
+
+
+@dataclass(slots=True)
+class _Content:
+    """What is loaded of an image, until it is forgotten.
+
+    Attributes:
+        lock: Held while it is fetched and decoded.
+        data: The object's bytes.
+        pixels: Shape (height, width, 3), uint8, RGB.
+        shrunk: The image at fractions of its size.
+    """
+
+    lock: Lock = field(default_factory=Lock)
+    data: bytes | None = None
+    pixels: "Pixels | None" = None
+    shrunk: "dict[int, PillowImage.Image]" = field(default_factory=dict)
 
 
 class Image:
@@ -59,10 +77,7 @@ class Image:
         self.size_bytes = size_bytes
         self._load = load
         self._limits = limits or ImageLimits()
-        self._lock = Lock()
-        self._data: bytes | None = None
-        self._pixels: Pixels | None = None
-        self._shrunk: dict[int, PillowImage.Image] = {}
+        self._content = _Content()
         self._prepared: dict[Callable[[Any], Any], Any] = {}
         self._preparing = Lock()
         self._size_px: tuple[int, int] | None = None
@@ -99,7 +114,7 @@ class Image:
         """
         image = cls(reference or ImageReference("memory", "pixels", etag="none"), _no_file)
         image.has_file = False
-        image._pixels = pixels
+        image._content.pixels = pixels
         image._size_px = (pixels.shape[1], pixels.shape[0])
         return image
 
@@ -120,7 +135,8 @@ class Image:
 
     def is_loaded(self, *, pixels: bool) -> bool:
         """Return whether ``read`` or ``pixels`` would return without fetching or decoding."""
-        return (self._pixels if pixels else self._data) is not None
+        content = self._content
+        return (content.pixels if pixels else content.data) is not None
 
     def read(self) -> bytes:
         """Return the object's bytes. Fetch them on first use.
@@ -129,8 +145,9 @@ class Image:
             InvalidImageError: It is empty, too large, or gone. Later calls raise the same error.
             RetinueError: It can't be fetched at the moment.
         """
-        with self._lock:
-            return self._read()
+        content = self._content
+        with content.lock:
+            return self._read(content)
 
     def pixels(self) -> "Pixels":
         """Return the decoded image. Fetch and decode it on first use.
@@ -144,8 +161,9 @@ class Image:
             InvalidImageError: It can never be decoded. Later calls raise the same error.
             RetinueError: It can't be fetched at the moment.
         """
-        with self._lock:
-            return self._decoded()
+        content = self._content
+        with content.lock:
+            return self._decoded(content)
 
     def measure(self) -> tuple[int, int]:
         """Return width and height as displayed, in pixels. Fetch the image on first use.
@@ -156,11 +174,12 @@ class Image:
             InvalidImageError: It can never be decoded. Later calls raise the same error.
             RetinueError: It can't be fetched at the moment.
         """
-        with self._lock:
+        content = self._content
+        with content.lock:
             if self._size_px is None:
                 from retinue_sdk.decode import measure
 
-                self._size_px = self._explained(measure)
+                self._size_px = self._explained(content, measure)
             return self._size_px
 
     def resized_pixels(self, width: int, height: int, *, part: BoundingBox = WHOLE) -> "Pixels":
@@ -188,8 +207,9 @@ class Image:
 
         wanted = round(width / part.width), round(height / part.height)
         shrink = shrink_of(self.measure(), wanted) if self.has_file else 1
-        with self._lock:
-            picture = self._picture(shrink)
+        content = self._content
+        with content.lock:
+            picture = self._picture(content, shrink)
         return resized(picture, width, height, part)
 
     def prepared(self, prepare: Callable[["Image"], PreparedT]) -> PreparedT:
@@ -221,47 +241,49 @@ class Image:
         """Free bytes and pixels, for the worker: an image that waits must not hold memory.
 
         The next request fetches them again. An image that is known to be unreadable stays
-        unreadable.
+        unreadable. This never waits: a thread that is fetching or decoding continues, and what it
+        loads is freed with its call.
 
         Args:
             keep_prepared: Whether to keep what detectors have prepared.
         """
-        with self._lock:
-            self._data = self._pixels = None
-            self._shrunk = {}
-            if not keep_prepared:
-                self._prepared = {}
+        self._content = _Content()
+        if not keep_prepared:
+            self._prepared = {}
 
-    def _decoded(self) -> "Pixels":
-        """Return the pixels at full size. The caller holds the lock."""
-        if self._pixels is None:
+    def _decoded(self, content: "_Content") -> "Pixels":
+        """Return the pixels at full size. The caller holds the content's lock."""
+        if content.pixels is None:
             from retinue_sdk.decode import decode, is_truncated
 
-            self._read()
+            self._read(content)
             began = time.perf_counter()
-            self._pixels = self._explained(decode)
+            content.pixels = self._explained(content, decode)
             self.decode_seconds += time.perf_counter() - began
-            self._is_truncated = is_truncated(self._read())
-            self._size_px = (self._pixels.shape[1], self._pixels.shape[0])
-        return self._pixels
+            self._is_truncated = is_truncated(self._read(content))
+            self._size_px = (content.pixels.shape[1], content.pixels.shape[0])
+        return content.pixels
 
-    def _picture(self, shrink: int) -> "PillowImage.Image":
+    def _picture(self, content: "_Content", shrink: int) -> "PillowImage.Image":
         """Return the image at a fraction of its size, if possible. The caller holds the lock."""
         from PIL import Image as PillowImage
 
         from retinue_sdk.decode import decode_smaller, is_shrinkable
 
-        if shrink not in self._shrunk:
-            if shrink == 1 or not is_shrinkable(self._read()):
-                return PillowImage.fromarray(self._decoded())
+        if shrink not in content.shrunk:
+            if shrink == 1 or not is_shrinkable(self._read(content)):
+                return PillowImage.fromarray(self._decoded(content))
             began = time.perf_counter()
-            self._shrunk[shrink] = self._explained(partial(decode_smaller, shrink=shrink))
+            smaller = self._explained(content, partial(decode_smaller, shrink=shrink))
+            content.shrunk[shrink] = smaller
             self.decode_seconds += time.perf_counter() - began
-        return self._shrunk[shrink]
+        return content.shrunk[shrink]
 
-    def _explained(self, use: Callable[[bytes, ImageLimits], PreparedT]) -> PreparedT:
+    def _explained(
+        self, content: "_Content", use: Callable[[bytes, ImageLimits], PreparedT]
+    ) -> PreparedT:
         """Apply a function to the bytes, or raise the known error. The caller holds the lock."""
-        data = self._read()
+        data = self._read(content)
         if self._undecodable is not None:
             raise self._undecodable
         try:
@@ -271,11 +293,11 @@ class Image:
             self._undecodable = error
             raise
 
-    def _read(self) -> bytes:
+    def _read(self, content: "_Content") -> bytes:
         """Return the bytes. The caller holds the lock."""
         if self._unreadable is not None:
             raise self._unreadable
-        if self._data is None:
+        if content.data is None:
             try:
                 if self.size_bytes is not None:
                     self._limits.check_bytes(self.size_bytes)
@@ -284,8 +306,8 @@ class Image:
             except InvalidImageError as error:
                 self._unreadable = error
                 raise
-            self._data = data
-        return self._data
+            content.data = data
+        return content.data
 
     def __repr__(self) -> str:
         return f"<Image {self.image_id} {self.reference.uri}>"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -73,6 +73,26 @@ def test_threads_share_one_fetch_and_one_decode() -> None:
         ids = list(pool.map(use, range(16)))
     assert len(set(ids)) == 2
     assert store.calls == 1
+
+
+def test_forgetting_does_not_wait_for_a_fetch() -> None:
+    began, go = Event(), Event()
+
+    def load() -> bytes:
+        began.set()
+        assert go.wait(10)
+        return png()
+
+    image = Image(REFERENCE, load)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(image.read)
+        assert began.wait(10)
+        image.forget()
+        assert not reading.done()
+        go.set()
+        assert reading.result() == png()
+    assert not image.is_loaded(pixels=False)
+    assert image.pixels().shape == (2, 4, 3)
 
 
 def test_pixels_cannot_be_changed() -> None:

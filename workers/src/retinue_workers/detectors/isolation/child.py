@@ -99,7 +99,7 @@ class SentImage(Image):
         super().__init__(
             reference, partial(channel.load, index), limits=limits, size_bytes=size_bytes
         )
-        self._pixels = pixels
+        self._content.pixels = pixels
         self.has_file = has_file
 
 
