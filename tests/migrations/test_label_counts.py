@@ -249,6 +249,20 @@ def test_every_label_and_parent_is_known(
         }
 
 
+def test_parents_in_two_spellings_are_parents(
+    history: History, engine: Engine, image: Make, run: Make
+) -> None:
+    both = {"Parents": ["Animal"], "parents": ["Animal"]}
+    for attributes in ({}, both):
+        seen = image(f"{uuid4()}")
+        found = DetectionRecord("label", "Cat", 0.5, attributes=encode_json(attributes))
+        history.record([seen], [run(seen, detections=(found,))])
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT label, parent FROM label_parents")).all() == [
+            ("Cat", "Animal")
+        ]
+
+
 def test_what_counts_are_made_of_cannot_change(
     history: History, engine: Engine, image: Make, run: Make
 ) -> None:

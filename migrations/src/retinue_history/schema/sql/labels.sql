@@ -45,12 +45,17 @@ COMMENT ON FUNCTION named_parents(jsonb) IS
     'The parts of a detection''s attributes that name wider labels; null if there are none';
 
 CREATE FUNCTION hash_parents(attributes jsonb) RETURNS integer
-    -- Called for each recorded detection, so it builds no JSON.
+    -- Called for each recorded detection, so it builds no JSON. Each key has a seed of its own:
+    -- the hashes of equal values would cancel each other out.
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN coalesce(jsonb_hash(attributes -> 'Parents'), 0)
-        # coalesce(jsonb_hash(attributes -> 'parents'), 0)
-        # coalesce(jsonb_hash(attributes -> 'ParentName'), 0)
-        # coalesce(jsonb_hash(attributes -> 'supercategory'), 0);
+    RETURN (
+        (
+            coalesce(jsonb_hash_extended(attributes -> 'Parents', 1), 0)
+            # coalesce(jsonb_hash_extended(attributes -> 'parents', 2), 0)
+            # coalesce(jsonb_hash_extended(attributes -> 'ParentName', 3), 0)
+            # coalesce(jsonb_hash_extended(attributes -> 'supercategory', 4), 0)
+        ) & 2147483647
+    )::integer;
 
 COMMENT ON FUNCTION hash_parents(jsonb) IS
     'A hash of named_parents(); 0 if there are none';
