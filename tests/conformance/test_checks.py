@@ -92,7 +92,11 @@ BATCH_CHECKS = {"batch-equals-singles", "batch-survives-bad-image", "prepared-eq
 
 @pytest.mark.parametrize(
     ("detector", "memory_images", "not_applicable"),
-    [(Conforming, 1_000, ASYNC_CHECKS), (ConformingAsync, 200, BATCH_CHECKS | {"priced"})],
+    [
+        (Conforming, 200, ASYNC_CHECKS),
+        pytest.param(Conforming, 1_000, ASYNC_CHECKS, marks=pytest.mark.long),
+        (ConformingAsync, 200, BATCH_CHECKS | {"priced"}),
+    ],
 )
 def test_a_detector_without_mistakes_passes_them_all(
     detector: type[AnyDetector], memory_images: int, not_applicable: set[str]
