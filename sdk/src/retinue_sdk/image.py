@@ -28,7 +28,7 @@ WHOLE = BoundingBox(0.0, 0.0, 1.0, 1.0)
 
 @dataclass(slots=True)
 class _Content:
-    """What is loaded of an image, until it is forgotten.
+    """The bytes and pixels of an image, until they are forgotten.
 
     Attributes:
         lock: Held while it is fetched and decoded.
