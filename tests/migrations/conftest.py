@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from fakes.server_folder import new_server_folder
 from retinue_history import ConnectionPool, History, ImageRecord, RunKey, RunRecord
 from retinue_history.db.engine import create_history_engine
 from sqlalchemy import Engine
@@ -98,7 +98,7 @@ def postgres_15() -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(f"{_POSTGRES_15} is missing; install postgresql-15 where CI runs")
         pytest.skip(f"no PostgreSQL 15 in {_POSTGRES_15}")
-    folder = Path(tempfile.mkdtemp(prefix="rq15"))
+    folder = Path(new_server_folder("rq15"))
     user: str | None = None
     if os.geteuid() == 0:  # Postgres refuses to run as root
         user = "postgres"
