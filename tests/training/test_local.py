@@ -276,6 +276,21 @@ def test_boxes_are_checked_and_their_contents_learned(run: Run, tmp_path: Path) 
     assert "--crops needs --kind labels" in run(*train, "--kind", "objects", exit_code=2).stderr
 
 
+def test_all_versions_of_a_model_learn_the_same(run: Run, photos: Path) -> None:
+    train = ["models", "train", "ground", "--on", "local"]
+    run(*train, "--from", photos)
+    assert "to learn from" in run(*train, "--kind", "labels", "--dry-run").stdout
+    for other, learned in (
+        (["--kind", "objects"], "objects with boxes"),
+        (["--crops"], "labels of what is inside boxes"),
+    ):
+        refused = run(*train, *other, exit_code=2).stderr
+        assert (
+            "ground/1 learned labels of whole images, and all versions of a model learn the same: "
+            f"choose another name to learn {learned}" in refused
+        )
+
+
 def test_images_of_one_photograph_are_in_one_part(run: Run, tmp_path: Path) -> None:
     categories = [{"id": number, "name": name} for number, name in enumerate(TEXTURES)]
     images, annotations = [], []

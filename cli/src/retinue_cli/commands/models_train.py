@@ -82,9 +82,8 @@ ONLY_CUSTOM_LABELS = (
 @click.option(
     "--kind",
     type=click.Choice(["labels", "objects"]),
-    default="labels",
-    show_default=True,
-    help="Local: labels of whole images (onnx-labels), or objects with boxes (onnx-objects).",
+    help="Local: labels of whole images (onnx-labels), or objects with boxes (onnx-objects).  "
+    "[default: as for the last version; labels for the first]",
 )
 @click.option("--crops", is_flag=True, help="Local: learn the labels of what is inside the boxes.")
 @click.option(
@@ -122,7 +121,7 @@ def train(
     *,
     name: str,
     place: str,
-    kind: "Kind",
+    kind: "Kind | None",
     crops: bool,
     strict: bool,
     seed: int,
@@ -159,13 +158,15 @@ def train(
         --corrections ground-truth --output s3://bucket/birds/
     """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_cli.training.errors import TrainingError
+    from retinue_cli.training.local.versions import Versions
     from retinue_cli.training.service import CustomLabels, make_client
 
     _refuse_others(context, ONLY_CUSTOM_LABELS if place == "local" else ONLY_LOCAL, place)
     project = name
     if place == "local":
-        from retinue_cli.commands.models_train_local import Request, train_locally
+        from retinue_cli.commands.models_train_local import Request, as_before, train_locally
 
+        kind, crops = as_before(kind, Versions(models, name), crops=crops)
         request = Request(
             name=name,
             kind=kind,

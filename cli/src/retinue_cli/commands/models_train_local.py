@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from retinue_cli.data.ground_truth import Problems
     from retinue_cli.training.data import TrainingImage
     from retinue_cli.training.local.train import Kind
-    from retinue_cli.training.local.versions import Version
+    from retinue_cli.training.local.versions import Version, Versions
+
+LEARNED: "dict[tuple[Kind, bool], str]" = {
+    ("labels", False): "labels of whole images",
+    ("labels", True): "labels of what is inside boxes",
+    ("objects", False): "objects with boxes",
+}
+"""What a model learns, by its kind and whether it learns the contents of boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,30 @@ class Request:
     dry_run: bool
 
 
+def as_before(kind: "Kind | None", versions: "Versions", *, crops: bool) -> "tuple[Kind, bool]":
+    """Return the kind of model to train, and whether to learn the contents of boxes.
+
+    All of its versions learn the same, because they replace each other in a worker.
+
+    Raises:
+        ConfigurationError: The options contradict each other, or the last version.
+    """
+    if crops and kind == "objects":
+        raise ConfigurationError("--crops needs --kind labels")
+    chosen: tuple[Kind, bool] = kind or "labels", crops
+    earlier = versions.all()
+    if not earlier:
+        return chosen
+    card = earlier[-1].card
+    before: tuple[Kind, bool] = card["kind"], card["settings"]["crops"]
+    if kind not in (None, before[0]) or (crops and not before[1]):
+        raise ConfigurationError(
+            f"{earlier[-1].name} learned {LEARNED[before]}, and all versions of a model learn the "
+            f"same: choose another name to learn {LEARNED[chosen]}"
+        )
+    return before
+
+
 def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any]:
     """Check the images, train, and print the accuracy. Return the card without its data."""
     from retinue_sdk.training import TrainingOptions
@@ -71,8 +102,6 @@ def train_locally(request: Request, say: Say, *, as_json: bool) -> dict[str, Any
     from retinue_cli.training.local.train import DETECTORS, prepare, train
     from retinue_cli.training.local.versions import Versions
 
-    if request.crops and request.kind != "labels":
-        raise ConfigurationError("--crops needs --kind labels")
     versions = Versions(request.models, request.name)
     detector = DETECTORS[request.kind]
     registration = installed_plugins(None).registrations.get(detector)
