@@ -202,15 +202,7 @@ def test_of_an_animation_the_first_frame_counts(form: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_upright(form: str, orientation: int) -> None:
     # How a camera held so writes the picture: the inverse of what turns it upright.
-    method = {
-        2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
-        3: PillowImage.Transpose.ROTATE_180,
-        4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
-        5: PillowImage.Transpose.TRANSPOSE,
-        6: PillowImage.Transpose.ROTATE_90,
-        7: PillowImage.Transpose.TRANSVERSE,
-        8: PillowImage.Transpose.ROTATE_270,
-    }.get(orientation)
+    method = TURNS.get(orientation)
     stored = photo() if method is None else photo().transpose(method)
     exif = PillowImage.Exif()
     exif[0x0112] = orientation

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.graph import Graph, Head
 from retinue_onnx.preprocessing import YOLO_GREY, Preprocessing
+from retinue_onnx.readers.end_to_end import CountedRows
 from retinue_onnx.readers.reader import Probe, Reader, are_boxes, listed, reaching
 from retinue_onnx.readers.yolo import strides_of
 from retinue_onnx.session import Array
@@ -63,23 +64,15 @@ class YoloNas(Reader):
         return Head(boxes, scores, None, (shapes[0][1], self.classes))
 
 
-@dataclass(frozen=True)
-class YoloNasBatch(Reader):
-    """With suppression, in the format *batch*, the default.
-
-    Attributes:
-        order: The numbers of the four outputs.
-    """
+class YoloNasBatch(CountedRows):
+    """With suppression, in the format *batch*, the default."""
 
     name: ClassVar[str] = "yolo-nas-batch"
     outputs: ClassVar[str] = (
         "YOLO-NAS batch: num_predictions (N, 1), pred_boxes (N, M, 4), pred_scores (N, M), "
         "pred_classes (N, M)"
     )
-    classes = None
     preprocessing: ClassVar[Preprocessing] = YoloNas.preprocessing
-
-    order: tuple[int, ...]
 
     @classmethod
     def fit(cls, probe: Probe) -> Self | None:
@@ -88,12 +81,6 @@ class YoloNasBatch(Reader):
         if order is None or not are_boxes(*(probe.outputs[number] for number in order[1:])):
             return None
         return cls(tuple(order))
-
-    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
-        """Return the image's rows, without padding."""
-        numbers, boxes, scores, classes = (outputs[number] for number in self.order)
-        end = int(numbers.reshape(-1)[index])
-        return listed(boxes[index, :end], scores[index, :end], classes[index, :end], threshold)
 
 
 class YoloNasFlat(Reader):
