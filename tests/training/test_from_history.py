@@ -11,7 +11,17 @@ import psycopg
 import pytest
 from click.testing import Result
 from command_line.conftest import Seed
-from retinue_cli.training.data import TrainingImage, split
+from hypothesis import given
+from hypothesis import strategies as st
+from retinue_cli.training.data import (
+    TEST_SHARE,
+    Thing,
+    TrainingImage,
+    covers,
+    labels_of,
+    place,
+    split,
+)
 from retinue_history import ConnectionPool
 from retinue_rekognition_emulator import Endpoint
 from retinue_sdk import ImageReference
@@ -126,6 +136,20 @@ def test_training_learns_from_truths_that_teach_nothing_wrong(
     fewer = {one.key for one in split([one for one in images(said) if one.key != "3.jpg"])[1]}
     assert fewer == tested - {"3.jpg"}, "an image stays on its side"
     assert 0 < len(tested) < len(said)
+
+
+@given(st.lists(st.sets(st.sampled_from("abcde")), max_size=12))
+def test_both_parts_suffice_for_custom_labels_where_they_can(labels: list[set[str]]) -> None:
+    whole = images(str(number) for number in range(len(labels)))
+    for image, those in zip(whole, labels, strict=True):
+        image.items = [Thing(label, None) for label in those]
+    learned, tested = split(whole)
+    assert sorted(one.key for one in whole) == sorted(one.key for one in [*learned, *tested])
+    ordered = sorted(whole, key=place)
+    ways = [(ordered[number:], ordered[:number]) for number in range(1, len(whole))]
+    fifth = [way for way in ways if len(way[1]) >= sum(place(one) < TEST_SHARE for one in whole)]
+    good = [way for way in fifth if covers(labels_of(way[1]), labels_of(way[0]))]
+    assert (learned, tested) == (good or fifth or [(whole, [])])[0]
 
 
 def test_corrections_and_rejections_since_the_last_version_are_learned_here(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from retinue_cli.data.ground_truth import AnnotatedImage, Annotations, Problems
-from retinue_cli.training.data import from_annotations, manifest
+from retinue_cli.training.data import from_annotations, has_boxes, manifest
 
 FILES = Path(__file__).parent / "manifests"
 
@@ -29,7 +29,8 @@ def found(image: AnnotatedImage) -> list[tuple[str, float, Any]]:
 
 def rewritten(name: str) -> list[dict[str, Any]]:
     annotations = Annotations.read(FILES / name, Problems())
-    return [json.loads(line) for line in manifest(from_annotations(annotations, None))]
+    images = from_annotations(annotations, None)
+    return [json.loads(line) for line in manifest(images, boxes=has_boxes(images))]
 
 
 def test_boxes() -> None:

@@ -172,6 +172,69 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_made(
     assert "annotation of a category that the file does not have: 1" in said
 
 
+def test_a_test_part_that_shows_nothing_has_the_form_of_the_other(
+    cli: Cli, bucket: Bucket, endpoint: Endpoint
+) -> None:
+    s3, name = bucket
+    for number in range(6):
+        s3.put_object(Bucket=name, Key=f"{number}.jpg", Body=picture())
+    whole = json.loads(coco(name).read_text("utf-8"))
+    tested = whole | {"images": whole["images"][4:], "annotations": whole["annotations"][5:]}
+    Path("test.json").write_text(json.dumps(tested), "utf-8")
+    learned = whole | {"images": whole["images"][:4], "annotations": whole["annotations"][:4]}
+    Path("learn.json").write_text(json.dumps(learned), "utf-8")
+    train = ["models", "train", "parts", "--from", "learn.json", "--test", "test.json", "--yes",
+             "--output", f"s3://{name}/", "--poll", "0.01"]  # fmt: skip
+    told = cli(*train).stdout
+    assert "TRAINING_COMPLETED" in told
+    assert "1 image without a label" in told
+    project = endpoint.operations.versions.projects["parts"]
+    _, part = endpoint.operations.projects.datasets.of(project)
+    [empty] = [line for uri, line in part.entries.items() if uri.endswith("4.jpg")]
+    assert json.loads(empty)["bounding-box"]["annotations"] == []
+
+    tested["annotations"] = []
+    Path("test.json").write_text(json.dumps(tested), "utf-8")
+    said = cli(*train, "--replace-datasets", exit_code=2).stderr
+    assert "test images with fewer than 50% of the labels: 0 of 2 labels in 2 images" in said
+    tested["images"][0]["coco_url"] = "s3://elsewhere/4.jpg"
+    Path("test.json").write_text(json.dumps(tested), "utf-8")
+    said = cli(*train, "--replace-datasets", exit_code=2).stderr
+    assert "image outside elsewhere, the others' bucket" in said
+
+
+def test_the_service_refuses_parts_that_do_not_belong_together(
+    rekognition: Any, bucket: Bucket, endpoint: Endpoint
+) -> None:
+    def line(bucket: str, key: str, label: str) -> str:
+        metadata = {"class-name": label, "type": "groundtruth/image-classification"}
+        uri = f"s3://{bucket}/{key}"
+        return json.dumps({"source-ref": uri, "label": 1, "label-metadata": metadata})
+
+    s3, name = bucket
+    good = [line(name, f"{label}.jpg", label) for label in "abcd"]
+    for project, test, message in (
+        ("covered", [line(name, f"{label}2.jpg", label) for label in "ab"], "COMPLETED"),
+        ("overlap", [line(name, "a2.jpg", "a")], "Less than 50% label overlap"),
+        ("buckets", [line(f"other{one}", "a.jpg", one) for one in "ab"], "multiple S3 buckets"),
+    ):
+        arn = rekognition.create_project(ProjectName=project)["ProjectArn"]
+        for kind, lines in (("TRAIN", good), ("TEST", test)):
+            s3.put_object(Bucket=name, Key=kind, Body="\n".join(lines).encode())
+            source = {"GroundTruthManifest": {"S3Object": {"Bucket": name, "Name": kind}}}
+            made = rekognition.create_dataset(
+                ProjectArn=arn, DatasetType=kind, DatasetSource=source
+            )["DatasetArn"]
+            CustomLabels(rekognition, lambda _: None).wait_for_dataset(made)
+        output = {"S3Bucket": name, "S3KeyPrefix": "out"}
+        rekognition.create_project_version(ProjectArn=arn, VersionName="v", OutputConfig=output)
+        told: dict[str, Any] = {"Status": "TRAINING_IN_PROGRESS"}
+        while told["Status"] == "TRAINING_IN_PROGRESS":
+            found = rekognition.describe_project_versions(ProjectArn=arn)
+            [told] = found["ProjectVersionDescriptions"]
+        assert message in f"{told['Status']} {told['StatusMessage']}"
+
+
 def test_following_outlasts_twelve_hours_and_silence(
     service: CustomLabels, rekognition: Any, endpoint: Endpoint, clock: Clock
 ) -> None:

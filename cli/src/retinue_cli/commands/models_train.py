@@ -260,6 +260,7 @@ def _begin(
     """Check, ask, prepare, train, and follow. Return the result, or the estimate of a dry run."""
     from retinue_sdk import S3Uri
 
+    from retinue_cli.training.data import split
     from retinue_cli.training.prepare import prepare
     from retinue_cli.training.sources import HISTORY
 
@@ -276,6 +277,9 @@ def _begin(
         learned = _correct(source, learned, corrections)
     learned = _teachable(learned, say, bulk=bulk)
     tested = None if test_source is None else _images(s3, test_source, home, uploads)
+    if tested is None and source.startswith(HISTORY):
+        learned, tested = split(learned)
+        say(f"{count(len(tested), 'image')} to test with, the same ones each time")
     _check(s3, learned, tested, say)
     estimate = _estimate(project, version, learned, tested, say)
     if dry_run:
@@ -285,11 +289,6 @@ def _begin(
         if not sys.stdin.isatty():
             raise ConfigurationError("standard input isn't a terminal: pass --yes to start")
         click.confirm("Begin?", abort=True, err=True)
-    if tested is None and source.startswith(HISTORY):
-        from retinue_cli.training.data import split
-
-        learned, tested = split(learned)
-        say(f"{count(len(tested), 'image')} to test with, the same ones each time")
     arn = prepare(service, s3, project, learned, tested, (bucket, prefix), say, replace=replace)
     service.train(arn, version, bucket, f"{prefix}{version}/")
     [begun] = service.versions(arn, version)
@@ -356,15 +355,10 @@ def _check(
 
     problems = Problems()
     with progress("images", len(learned) + len(tested or ())) as advance:
-        for images in (learned, tested):
-            if images is not None:
-                check(images, reader(s3), problems, advance=advance)
-    both = {one.uri for one in learned} & {one.uri for one in tested or ()}
-    for uri in sorted(both):
-        problems.add("image that is both learned from and tested with", uri)
+        check(learned, tested, reader(s3), problems, advance=advance)
     if problems:
         raise ConfigurationError(f"nothing was created or billed\n{problems}")
-    for line in advice(learned):
+    for line in advice([*learned, *(tested or ())]):
         say(f"note: {line}")
 
 
@@ -377,21 +371,26 @@ def _estimate(
 ) -> dict[str, Any]:
     """Print the plan and the cost of a training, and return them for programs."""
     from retinue_cli.training import limits
-    from retinue_cli.training.data import has_boxes
+    from retinue_cli.training.data import has_boxes, labels_of
 
-    labels = {one.label for image in learned for one in image.items}
+    labels = labels_of(learned)
     boxes = sum(one.box is not None for image in learned for one in image.items)
-    machine = sum(not image.is_human for image in learned)
+    images = [*learned, *(tested or ())]
+    machine = sum(not image.is_human for image in images)
     if machine:
         say(
-            f"note: {machine:,} of {len(learned):,} images have a detector's unconfirmed findings; "
+            f"note: {machine:,} of {len(images):,} images have a detector's unconfirmed findings; "
             "the manifest marks them"
         )
-    what = f"{boxes:,} boxes" if has_boxes(learned) else "labels of whole images"
+    what = (
+        f"{boxes:,} {'box' if boxes == 1 else 'boxes'}"
+        if has_boxes(learned)
+        else "labels of whole images"
+    )
     say(
-        f"{project} {version}: {len(learned):,} images"
+        f"{project} {version}: {count(len(learned), 'image')}"
         + (f" and {len(tested):,} to test with" if tested is not None else "")
-        + f", {len(labels):,} labels, {what}"
+        + f", {count(len(labels), 'label')}, {what}"
     )
     least, most = (limits.USD_PER_HOUR * int(hours * 2) / 2 for hours in limits.HOURS)
     say(

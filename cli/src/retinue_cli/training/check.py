@@ -8,8 +8,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from retinue_cli.data.ground_truth import Problems
+from retinue_cli.output.words import count
 from retinue_cli.training import limits
-from retinue_cli.training.data import TrainingImage, has_boxes, whole_px
+from retinue_cli.training.data import TrainingImage, covers, has_boxes, labels_of, whole_px
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -80,7 +81,8 @@ def facts(header: bytes, size_bytes: int) -> Facts:
 
 
 def check(
-    images: Sequence[TrainingImage],
+    learned: Sequence[TrainingImage],
+    tested: Sequence[TrainingImage] | None,
     read: Read,
     problems: Problems,
     *,
@@ -89,12 +91,22 @@ def check(
     """Check the training images, and store each image's actual size.
 
     Args:
-        images: The images. Their ``size_px`` is set.
+        learned: The images to learn from. Their ``size_px`` is set.
+        tested: The images to test with, which are treated alike; ``None`` if Custom Labels takes
+            a fifth of ``learned``.
         read: Reads headers.
         problems: Collects everything that Custom Labels would refuse, or learn wrongly.
         advance: Called for each image.
     """
-    _counts(images, problems)
+    images = [*learned, *(tested or ())]
+    boxes = has_boxes(images)
+    _labels(learned, boxes, problems)
+    if tested is None and len(learned) < 2:
+        problems.add("data set too small to be parted for training and test", len(learned))
+    for part in (learned, tested or ()):
+        _part(part, problems)
+    if tested is not None:
+        _overlap(learned, tested, problems)
     with ThreadPoolExecutor(READERS, thread_name_prefix="check") as readers:
         for image, told in zip(
             images, readers.map(lambda one: _try(read, one), images), strict=True
@@ -104,7 +116,6 @@ def check(
                 problems.add("image that cannot be read", f"{image.uri} ({told})")
             else:
                 _image(image, told, problems)
-    boxes = has_boxes(images)
     for image in images:
         _items(image, boxes, problems)
 
@@ -113,8 +124,10 @@ def advice(images: Sequence[TrainingImage]) -> list[str]:
     """Return warnings about allowed data that trains a poor model."""
     found = []
     if len(images) < limits.ADVISED_IMAGES:
-        found.append(f"{len(images)} images are few: AWS advises at least {limits.ADVISED_IMAGES}")
-    number = Counter(label for image in images for label in {one.label for one in image.items})
+        found.append(
+            f"{count(len(images), 'image')} only: AWS advises at least {limits.ADVISED_IMAGES}"
+        )
+    number = Counter(label for image in images for label in labels_of([image]))
     rare = sorted(label for label, images_of in number.items() if images_of < 2)
     if rare:
         found.append(
@@ -123,7 +136,7 @@ def advice(images: Sequence[TrainingImage]) -> list[str]:
         )
     empty = sum(not image.items for image in images)
     if empty:
-        found.append(f"{empty:,} images without a label")
+        found.append(f"{count(empty, 'image')} without a label")
     return found
 
 
@@ -134,16 +147,32 @@ def _try(read: Read, image: TrainingImage) -> Facts | OSError:
         return error
 
 
-def _counts(images: Sequence[TrainingImage], problems: Problems) -> None:
-    boxes = has_boxes(images)
-    labels = {one.label for image in images for one in image.items}
+def _labels(images: Sequence[TrainingImage], boxes: bool, problems: Problems) -> None:
+    labels = labels_of(images)
     least = 1 if boxes else limits.MIN_LABELS_OF_IMAGES
     if len(labels) < least:
         problems.add(f"data set with fewer than {least} labels", f"{len(labels)}")
     if len(labels) > limits.MAX_LABELS:
         problems.add(f"data set with more than {limits.MAX_LABELS} labels", f"{len(labels):,}")
-    if len(images) < 2:
-        problems.add("data set too small to be parted for training and test", len(images))
+
+
+def _overlap(
+    learned: Sequence[TrainingImage], tested: Sequence[TrainingImage], problems: Problems
+) -> None:
+    labels, found = labels_of(learned), labels_of(tested)
+    if not covers(found, labels):
+        problems.add(
+            f"test images with fewer than {limits.MIN_LABEL_OVERLAP:.0%} of the labels",
+            f"{len(found & labels):,} of {len(labels):,} labels in {count(len(tested), 'image')}",
+        )
+    for uri in sorted({one.uri for one in learned} & {one.uri for one in tested}):
+        problems.add("image that is both learned from and tested with", uri)
+
+
+def _part(images: Sequence[TrainingImage], problems: Problems) -> None:
+    for image in images:
+        if image.bucket != images[0].bucket:
+            problems.add(f"image outside {images[0].bucket}, the others' bucket", image.uri)
     if len(images) > limits.MAX_IMAGES:
         problems.add(f"data set with more than {limits.MAX_IMAGES:,} images", f"{len(images):,}")
     for uri, times in Counter(image.uri for image in images).items():
@@ -174,7 +203,7 @@ def _image(image: TrainingImage, told: Facts, problems: Problems) -> None:
 
 
 def _items(image: TrainingImage, boxes: bool, problems: Problems) -> None:
-    labels = {one.label for one in image.items}
+    labels = labels_of([image])
     for label in labels:
         if not label.strip() or len(label) > 255 or not label.isprintable():
             problems.add("label that isn't a printable text of 1 to 255 characters", image.uri)

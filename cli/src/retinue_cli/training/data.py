@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
 from retinue_sdk import ImageReference, S3Uri
 
 from retinue_cli.data.ground_truth import AnnotatedImage, Annotations, Problems
+from retinue_cli.training import limits
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -166,7 +168,7 @@ def teachable(
             label was confirmed or rejected: not every thing needs a box.
     """
     left_out: dict[str, list[str]] = {}
-    labels = {one.label for image in images if image.exhaustive for one in image.items}
+    labels = labels_of(image for image in images if image.exhaustive)
     kept: list[TrainingImage] = []
     for image in images:
         known = {one.label for one in (*image.items, *image.absent)}
@@ -176,7 +178,7 @@ def teachable(
             left_out.setdefault("image of a decision about many images", []).append(image.uri)
         else:
             kept.append(image)
-    labels = {one.label for image in kept for one in image.items}
+    labels = labels_of(kept)
     whole = []
     for image in kept:
         if image.scope.labels is None or labels.issubset(image.scope.labels):
@@ -191,12 +193,31 @@ def split(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[Tr
     """Return the images to learn from, and about a fifth to test with.
 
     The digest of an image's id decides, so no image is in the training part of one model and in the
-    test part of the next. Both parts have an image if there are two.
+    test part of the next. Both parts have an image if there are two. The test part is larger if a
+    fifth of the images had too few of the labels for Custom Labels.
     """
     ordered = sorted(images, key=place)
-    number = sum(place(image) < TEST_SHARE for image in ordered)
-    number = min(max(number, 1), max(len(ordered) - 1, 0))
-    return ordered[number:], ordered[:number]
+    fifth = sum(place(image) < TEST_SHARE for image in ordered)
+    fifth = min(max(fifth, 1), max(len(ordered) - 1, 0))
+    learned = Counter(label for image in ordered for label in labels_of([image]))
+    tested: set[str] = set()
+    for number, image in enumerate(ordered[:-1], start=1):
+        labels = labels_of([image])
+        tested |= labels
+        learned -= Counter(labels)
+        if number >= fifth and covers(tested, learned.keys()):
+            return ordered[number:], ordered[:number]
+    return ordered[fifth:], ordered[:fifth]
+
+
+def labels_of(images: Iterable[TrainingImage]) -> set[str]:
+    """Return the labels that any of the images has."""
+    return {thing.label for image in images for thing in image.items}
+
+
+def covers(tested: Set[str], learned: Set[str]) -> bool:
+    """Return whether the labels to test with are enough of those to learn for Custom Labels."""
+    return len(tested & learned) >= limits.MIN_LABEL_OVERLAP * len(learned)
 
 
 def place(image: TrainingImage) -> float:
@@ -271,10 +292,14 @@ def has_boxes(images: Sequence[TrainingImage]) -> bool:
     return any(box is not None for image in images for _, box, _ in image.items)
 
 
-def manifest(images: Sequence[TrainingImage]) -> Iterator[bytes]:
-    """Yield the images as lines of a manifest. Their sizes are known."""
-    boxes = has_boxes(images)
-    labels = sorted({one.label for image in images for one in image.items})
+def manifest(images: Sequence[TrainingImage], *, boxes: bool) -> Iterator[bytes]:
+    """Yield lines of a manifest.
+
+    Args:
+        images: The images, whose sizes are known.
+        boxes: Whether things have boxes. Images that show nothing cannot decide it.
+    """
+    labels = sorted(labels_of(images))
     numbers = {label: number for number, label in enumerate(labels)}
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     for image in images:
@@ -311,7 +336,7 @@ def _boxes(image: TrainingImage, numbers: dict[str, int], origin: dict[str, str]
                     "height": bottom - top,
                 }
             )
-    used = {one.label for one in image.items}
+    used = labels_of([image])
     return {
         "bounding-box": {
             "image_size": [{"width": width, "height": height, "depth": 3}],

@@ -16,6 +16,10 @@ MAX_MANIFEST_BYTES = 2**30
 MAX_LABELS = 250
 MIN_LABELS_OF_IMAGES = 2
 """Minimum number of labels: two for whole images, one for boxes."""
+MIN_LABEL_OVERLAP = 0.5
+"""Minimum share of the labels to learn that the test images have: "Validation rules for manifest
+files" (https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/md-create-manifest-file-validation-rules.html).
+"""
 MAX_LABELS_OF_IMAGE = 50
 MAX_BOXES_OF_IMAGE = 50
 

@@ -2,15 +2,16 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_sdk import ConfigurationError
 
+from retinue_cli.output.words import count
 from retinue_cli.training import limits
-from retinue_cli.training.data import TrainingImage, manifest
+from retinue_cli.training.data import TrainingImage, has_boxes, manifest
 from retinue_cli.training.errors import TrainingError
 from retinue_cli.training.service import CustomLabels, Kind
 
@@ -70,16 +71,22 @@ def prepare(
             service.delete_dataset(dataset)
         there = {}
     _upload(s3, [*train, *(test or ())], tell)
-    if "TRAIN" not in there:
-        _dataset(service, s3, arn, "TRAIN", train, output, tell)
-    if "TEST" not in there and test is not None:
-        _dataset(service, s3, arn, "TEST", test, output, tell)
-    elif "TEST" not in there:
-        tell("reserving a fifth of the images for testing")
-        service.make_dataset(arn, "TEST", None)
-    there = service.datasets(project)
-    if test is None and not service.images_of(there["TEST"]):
-        service.distribute(there["TRAIN"], there["TEST"])
+    boxes = has_boxes([*train, *(test or ())])
+    parts: dict[Kind, Sequence[TrainingImage]] = {"TRAIN": train}
+    if test is not None:
+        parts["TEST"] = test
+    for kind, images in parts.items():
+        if kind not in there:
+            where = _upload_manifest(s3, manifest(images, boxes=boxes), output)
+            tell(f"creating the {kind} dataset with {count(len(images), 'image')}")
+            service.make_dataset(arn, kind, where)
+    if test is None:
+        if "TEST" not in there:
+            tell("reserving a fifth of the images for testing")
+            service.make_dataset(arn, "TEST", None)
+        there = service.datasets(project)
+        if not service.images_of(there["TEST"]):
+            service.distribute(there["TRAIN"], there["TEST"])
     return arn
 
 
@@ -100,7 +107,7 @@ def _upload(s3: "S3Client", images: Sequence[TrainingImage], tell: Tell) -> None
     files = [(image.path, image) for image in images if image.path is not None]
     if not files:
         return
-    tell(f"uploading {len(files):,} images")
+    tell(f"uploading {count(len(files), 'image')}")
     for path, image in files:
         try:
             _put(s3, path, image.bucket, image.key)
@@ -113,21 +120,15 @@ def _put(s3: "S3Client", path: Path, bucket: str, key: str) -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=file)
 
 
-def _dataset(
-    service: CustomLabels,
-    s3: "S3Client",
-    project_arn: str,
-    kind: Kind,
-    images: Sequence[TrainingImage],
-    output: tuple[str, str],
-    tell: Tell,
-) -> None:
+def _upload_manifest(
+    s3: "S3Client", lines: Iterable[bytes], output: tuple[str, str]
+) -> tuple[str, str]:
     bucket, prefix = output
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "manifest"
         with path.open("wb") as file:
-            for line in manifest(images):
+            for line in lines:
                 digest.update(line)
                 file.write(line)
         if path.stat().st_size > limits.MAX_MANIFEST_BYTES:
@@ -139,5 +140,4 @@ def _dataset(
             raise TrainingError(
                 f"the manifest cannot be uploaded to s3://{bucket}/{key}: {error}"
             ) from error
-    tell(f"creating the {kind} dataset with {len(images):,} images")
-    service.make_dataset(project_arn, kind, (bucket, key))
+    return bucket, key

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from retinue_cli.output.words import count
 from retinue_cli.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class CustomLabels:
             self._sleep(5)
         if errors := told.get("DatasetStats", {}).get("ErrorEntries"):
             raise TrainingError(
-                f"{arn}: the service refuses {errors:,} images; nothing was trained. "
+                f"{arn}: the service refuses {count(errors, 'image')}; nothing was trained. "
                 "`aws rekognition list-dataset-entries --has-errors` says why"
             )
 

@@ -2,16 +2,22 @@
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retinue_rekognition_emulator.datasets import Datasets, has_boxes, labels_of, wrong
+from retinue_rekognition_emulator.datasets import Dataset, Datasets, has_boxes, labels_of, wrong
 from retinue_rekognition_emulator.faults import AwsError
 from retinue_rekognition_emulator.versions import HOSTED, Project, Version, Versions
 
 INVALID_SHARE = 0.2
 """Training fails if more than this share of the lines is invalid. The figure is from "Understanding
 training and testing validation result manifests".
+"""
+
+MIN_LABEL_OVERLAP = 0.5
+"""Training fails if the test images have less than this share of the labels to learn. The figure is
+from "Validation rules for manifest files".
 """
 
 
@@ -83,7 +89,7 @@ class Training:
         f1 = self.f1_scores.popleft() if self.f1_scores else 0.6 + digest[0] / 256 * 0.39
         self._trained[version.arn] = Trained(now + self.seconds, self.seconds, f1, output)
         end, message = "TRAINING_COMPLETED", "The model is ready to run."
-        if problem := self._refused(lines):
+        if problem := self._refused(datasets):
             end, message = "TRAINING_FAILED", problem
         elif self.failing:
             end, message = "TRAINING_FAILED", self.failing.popleft()
@@ -146,8 +152,9 @@ class Training:
         )
 
     @staticmethod
-    def _refused(lines: list[str]) -> str | None:
+    def _refused(datasets: Sequence[Dataset]) -> str | None:
         """Return why the data can't be used for training, in the words of AWS's terminal errors."""
+        lines = [line for dataset in datasets for line in dataset.entries.values()]
         if not lines:
             return "The manifest file is empty."
         bad = sum(wrong(line) is not None for line in lines)
@@ -155,4 +162,10 @@ class Training:
             return "The manifest file has too many invalid rows."
         if len(labels_of(lines)) < (1 if has_boxes(lines) else 2):
             return "The dataset has too few labels."
+        labels = {one.kind: labels_of(one.entries.values()).keys() for one in datasets}
+        if len(labels["TRAIN"] & labels["TEST"]) < MIN_LABEL_OVERLAP * len(labels["TRAIN"]):
+            return "Less than 50% label overlap between the training and testing manifest files."
+        buckets = [{uri.split("/")[2] for uri in one.entries if "/" in uri} for one in datasets]
+        if any(len(names) > 1 for names in buckets):
+            return "The manifest file contains images from multiple S3 buckets."
         return None
