@@ -459,7 +459,7 @@ async def test_the_retry_window_counts_nothing_but_retriable_errors_in_a_row(
 ) -> None:
     """The image may have waited, before or between, for a detector that was not ready."""
     kinds = (
-        DetectorNotReadyError("stopped", retry_after_seconds=0.3),
+        DetectorNotReadyError("stopped", retry_after_seconds=1.2),
         RetriableError("busy", retry_after_seconds=0),
     )
     answers: list[Exception] = [kinds[index] for index in reversed(order)]
@@ -467,14 +467,14 @@ async def test_the_retry_window_counts_nothing_but_retriable_errors_in_a_row(
     def script(image: Image) -> Any:
         return answers.pop() if answers else Findings()
 
-    async with dispatching(Scripted(script), retry_window_seconds=0.2) as rig:
+    async with dispatching(Scripted(script), retry_window_seconds=1.0) as rig:
         await rig.handle(rig.upload("a.jpg"))
         assert rig.codes() == ["succeeded"]
         assert "hide message-1 1" not in rig.journal
 
 
 async def test_a_detector_that_is_not_ready_keeps_its_messages_and_closes_the_gate() -> None:
-    answers: list[Exception] = [DetectorNotReadyError("stopped", retry_after_seconds=0.05)] * 3
+    answers: list[Exception] = [DetectorNotReadyError("stopped", retry_after_seconds=0.3)] * 3
 
     def script(image: Image) -> Any:
         return answers.pop() if answers else Findings()
@@ -497,7 +497,7 @@ async def test_one_bad_image_of_a_batch_is_found_alone() -> None:
     detector = Scripted(script, max_batch_size=10)
     keys = ["a.jpg", "bad.jpg", "c.jpg"]
     async with dispatching(detector, max_receive_count=1) as rig:
-        rig.runners[0].pause(0.05, "until all wait")
+        rig.runners[0].pause(1.0, "until all wait")
         rig.gate.open("detector scripted")
         await rig.handle(*(rig.upload(key) for key in keys))
         assert rig.codes() == ["succeeded", "succeeded", "unexpected_error"]
