@@ -1,23 +1,18 @@
-"""The ONNX file that a detector uses."""
+"""The ONNX file that a detector uses, and the files beside it that have its weights."""
 
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Self
 
 from retinue_sdk import ConfigurationError
 
+from retinue_onnx.external_data import weight_files, with_weights
 from retinue_onnx.s3_file import S3File
 
 MAX_BYTES = 2**31 - 1
 """Largest protobuf message, which an ONNX file is."""
-
-_LOCATION = b"\x0a\x08location\x12"
-"""The key of an entry of ``external_data`` in a tensor, and the tag of its value (onnx.proto)."""
-
-_EXTERNAL_DATA = 0x6A
-"""The tag of the field ``external_data``, one or two bytes of length before the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +21,8 @@ class ModelFile:
 
     Attributes:
         place: Its path, or its place in S3.
-        sha256: The hash of its bytes, 64 hex digits.
+        sha256: The hash of its bytes, 64 hex digits; if its weights are in other files, the hash of
+            the bytes of all of them.
     """
 
     place: Path | S3File
@@ -50,13 +46,7 @@ class ModelFile:
                 raise ConfigurationError(
                     f"option model: {path} is not a file; give the path of an ONNX file"
                 )
-            if (size := path.stat().st_size) > MAX_BYTES:
-                raise ConfigurationError(
-                    f"option model: {path} has {size / 1e9:.1f} GB, and an ONNX file can have at "
-                    "most 2.1 GB; export a smaller model, or with half precision"
-                )
-            with path.open("rb") as opened:
-                return cls(path, hashlib.file_digest(opened, "sha256").hexdigest())
+            return cls(path, _sha256(_files(path)))
         except OSError as error:
             raise ConfigurationError(
                 f"option model: {path} cannot be read ({error.strerror or error}); "
@@ -80,43 +70,86 @@ class ModelFile:
         return f"{name}-{self.sha256[:12]}"
 
     def read(self) -> bytes:
-        """Return the file's bytes, which must have the hash ``sha256``.
+        """Return the file's bytes, with all weights. They must have the hash ``sha256``.
 
         Raises:
             ConfigurationError: The file is gone, has changed since, or lacks its weights.
             DetectorNotReadyError: It is in S3, which can't be reached at the moment.
         """
-        place = self.place
-        data = place.read(MAX_BYTES) if isinstance(place, S3File) else self._local(place)
-        if name := _second_file(data):
-            shown = Path(place.place.key) if isinstance(place, S3File) else place
-            raise ConfigurationError(
-                f"option model: the weights of {shown} are in a second file ({name}); put them "
-                f"into the model: onnx.save_model(onnx.load({shown.name!r}), 'whole.onnx')"
-            )
-        return data
-
-    def _local(self, path: Path) -> bytes:
+        if isinstance(self.place, S3File):
+            return _whole(self.place)
+        path = self.place
         try:
-            data = path.read_bytes()
+            files = _files(path)
         except OSError as error:
             raise ConfigurationError(
                 f"option model: {path} can no longer be read ({error.strerror or error})"
             ) from error
-        if hashlib.sha256(data).hexdigest() != self.sha256:
+        if _sha256(files) != self.sha256:
             raise ConfigurationError(
                 f"option model: {path} changed while the worker was starting; start it again"
             )
-        return data
+        model = files.pop("")
+        try:
+            return with_weights(model, files) if files else model
+        except ValueError as error:
+            raise ConfigurationError(
+                f"option model: the weights of {path} are incomplete ({error}); copy or download "
+                "the files again, with `git lfs pull` from a repository with Git LFS"
+            ) from error
 
 
-def _second_file(data: bytes) -> str | None:
-    """Return the name of a file with weights that a model needs, if any.
+def _whole(file: S3File) -> bytes:
+    """Return a model in S3, whose hash covers no other file.
 
-    ONNX Runtime would look for it in the working directory.
+    Raises:
+        ConfigurationError: Its weights are in other files.
     """
-    start = data.find(_LOCATION)
-    if start < 3 or _EXTERNAL_DATA not in data[start - 3 : start - 1]:
-        return None
-    value = start + len(_LOCATION)
-    return data[value + 1 : value + 1 + min(data[value], 80)].decode(errors="replace")
+    model = file.read(MAX_BYTES)
+    if names := weight_files(model):
+        name = PurePath(file.place.key).name
+        raise ConfigurationError(
+            f"option model: the weights of {file.uri} are in a second file ({names[0]:.80}), which "
+            "its hash doesn't cover. Put them into the model where you have both files, and upload "
+            f"that: onnx.save_model(onnx.load({name!r}), 'whole.onnx')"
+        )
+    return model
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    """Return the contents of a model, under the name "", and of the files with its weights.
+
+    Raises:
+        ConfigurationError: They are too large, or a file with weights is missing.
+        OSError: The model can't be read.
+    """
+    size = path.stat().st_size
+    _check_size(path, size)
+    files = {"": path.read_bytes()}
+    for name in weight_files(files[""]):
+        beside = path.parent / name
+        # ONNX Runtime would look for it in the working directory.
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not beside.is_file():
+            raise ConfigurationError(
+                f"option model: the weights of {path} are in a second file ({name:.80}), which "
+                f"isn't in {path.parent}: put it there under this name. Or put the weights into "
+                f"the model where you exported it: onnx.save_model(onnx.load({path.name!r}), "
+                "'whole.onnx')"
+            )
+        size += beside.stat().st_size
+        _check_size(path, size)
+        files[name] = beside.read_bytes()
+    return files
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > MAX_BYTES:
+        raise ConfigurationError(
+            f"option model: {path} has {size / 1e9:.1f} GB, and an ONNX file can have at most "
+            "2.1 GB with its weights; export a smaller model, or with half precision"
+        )
+
+
+def _sha256(files: dict[str, bytes]) -> str:
+    hashes = [hashlib.sha256(data).hexdigest() for data in files.values()]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
