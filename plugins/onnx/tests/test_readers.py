@@ -125,6 +125,9 @@ CASES: dict[str, tuple[Outputs, list[float], dict[str, Any], dict[str, Any]]] = 
     "rf-detr": (
         transformer([0, -3, log(3)], names=("labels", "dets")), STRETCHED, {}, {"threshold": 0.6},
     ),
+    "ultralytics-rt-detr": (
+        {"output0": table((1, 3, 6), 1, [*RATIOS, 0.75, 2])}, STRETCHED, {}, {},
+    ),
     "mmdeploy": (
         {"dets": np.array([[[*BOX, 0.75], [*BOX, 0.1]]], np.float32),
          "labels": np.array([[2, 1]], np.int64)},
@@ -162,6 +165,7 @@ PREPARED: dict[str, tuple[float, float, float, float]] = {
     "rt-detr-logits": (200 / 255, 0, 200 / 255, 200 / 255),
     "deformable-detr": (1.307, -1.804, 1.307, 1.307),
     "rf-detr": (1.307, -1.804, 1.307, 1.307),
+    "ultralytics-rt-detr": (200 / 255, 0, 200 / 255, 200 / 255),
     "mmdeploy": (-1.804, 1.307, 0.183, 0.183),
     "tensorflow": (200, 0, 200, 200),
     "torchvision": (200 / 255, 0, 0, 0),
@@ -261,6 +265,99 @@ def test_a_head_in_the_network_finds_what_numpy_finds(
     assert found.boxes == pytest.approx(expected.boxes, rel=1e-5, abs=1e-3)
 
 
+POINTS = [1.5] * 51
+"""17 keypoints with x, y and confidence."""
+
+MASKS = {"output1": np.zeros((1, 32, 16, 16), np.float32)}
+
+POSES = {"task": "pose", "kpt_shape": "[17, 3]", "names": str(dict(enumerate(LABELS)))}
+
+VARIANTS: dict[str, tuple[str, Outputs, dict[str, str]]] = {
+    # Cells of 16 and 32 pixels, of 4 to 32, and of 8 to 64.
+    "tiny": (
+        "ultralytics",
+        {"output0": table((1, 20, 7), 9, [24, 32, 32, 16, 0, 0.1, 0.75]).transpose(0, 2, 1)}, {},
+    ),
+    "P2": (
+        "ultralytics",
+        {"output0": table((1, 340, 7), 9, [24, 32, 32, 16, 0, 0.1, 0.75]).transpose(0, 2, 1)}, {},
+    ),
+    "P6": (
+        "ultralytics",
+        {"output0": table((1, 85, 7), 9, [24, 32, 32, 16, 0, 0.1, 0.75]).transpose(0, 2, 1)}, {},
+    ),
+    "poses": (
+        "ultralytics",
+        {"output0": table((1, 84, 58), 73, [24, 32, 32, 16, 0, 0.1, 0.75, *POINTS])
+         .transpose(0, 2, 1)}, POSES,
+    ),
+    "poses with NMS": (
+        "rows", {"output0": table((1, 9, 57), 0, [*BOX, 0.75, 2, *POINTS])}, POSES,
+    ),
+    "masks with NMS": (
+        "rows", {"output0": table((1, 9, 38), 0, [*BOX, 0.75, 2, *[-1.5] * 32]), **MASKS}, {},
+    ),
+    "RT-DETR of earlier versions": (
+        "ultralytics-rt-detr", {"output0": table((1, 3, 7), 1, [*RATIOS, 0, 0.1, 0.75])}, {},
+    ),
+    "masks of torchvision": (
+        "torchvision",
+        {"boxes": np.array([BOX], np.float32), "labels": np.array([3], np.int64),
+         "scores": np.array([0.75], np.float32), "masks": np.zeros((1, 1, 64, 64), np.float32)}, {},
+    ),
+    "keypoints of torchvision": (
+        "torchvision",
+        {"boxes": np.array([BOX], np.float32), "labels": np.array([3], np.int64),
+         "scores": np.array([0.75], np.float32), "keypoints": np.zeros((1, 17, 3), np.float32),
+         "keypoints_scores": np.zeros((1, 17), np.float32)}, {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_of_a_format_are_read(user_model: UserModel, picture: Image, name: str) -> None:
+    layout, outputs, metadata = VARIANTS[name]
+    path = user_model(outputs, metadata=metadata)
+    detector = ObjectDetector(ObjectOptions(model=path, labels=LABELS))
+    detector.start()
+    (result,) = detector.detect([picture])
+    assert isinstance(result, Findings)
+    assert isinstance(result.raw_response, dict)
+    assert result.raw_response["layout"] == layout
+    (found,) = result.detections
+    assert (found.label, found.confidence) == ("cicada", pytest.approx(0.75, abs=1e-6))
+    assert found.box is not None
+    edges = [found.box.left, found.box.top, found.box.width, found.box.height]
+    box = STRETCHED if layout == "ultralytics-rt-detr" else LETTERBOXED
+    assert edges == pytest.approx(box, abs=1e-6)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_box_with_a_negative_height_has_none(
+    user_model: UserModel, picture: Image, fused: bool
+) -> None:
+    row = [24, 32, 32, -16, 0, 0.1, 0.75]
+    path = user_model({"output0": table((1, 84, 7), 73, row).transpose(0, 2, 1)})
+    detector = ObjectDetector(ObjectOptions(model=path, labels=LABELS, fused=fused))
+    detector.start()
+    (result,) = detector.detect([picture])
+    assert isinstance(result, Findings)
+    (found,) = result.detections
+    assert found.box is not None
+    assert (found.box.width, found.box.height) == pytest.approx((0.5, 0))
+
+
+@pytest.mark.parametrize(
+    ("task", "said"), [("obb", "detect, segment and pose"), ("classify", "use onnx-labels")]
+)
+def test_other_tasks_of_ultralytics_are_refused(
+    user_model: UserModel, task: str, said: str
+) -> None:
+    path = user_model({"output0": zeros(1, 8, 84)}, metadata={"task": task})
+    with pytest.raises(ConfigurationError, match=rf"^option model: .* is {task}, .*{said}"):
+        ObjectDetector(ObjectOptions(model=path, labels=LABELS)).start()
+
+
 def test_the_preprocessing_can_be_set(user_model: UserModel, picture: Image) -> None:
     path = user_model(CASES["yolov5"][0])
     for options, expected in [
@@ -302,6 +399,8 @@ FORMATS: dict[str, Callable[[int, int, int], Outputs]] = {
     "rows": lambda cells, classes, rows: {"output0": zeros(1, rows, 6)},
     "detr": lambda cells, classes, rows: {
         "logits": zeros(1, rows, classes + 1), "pred_boxes": zeros(1, rows, 4)},
+    "ultralytics-rt-detr": lambda cells, classes, rows: {
+        "output0": np.full((1, rows, 4 + classes), 0.4, np.float32)},
     "rf-detr": lambda cells, classes, rows: {
         "dets": zeros(1, rows, 4), "labels": zeros(1, rows, classes)},
     "mmdeploy": lambda cells, classes, rows: {

@@ -205,6 +205,19 @@ def test_a_fixed_batch_that_is_never_full_is_told(
     assert ("set the option max_batch_size to 2" in caplog.text) == said
 
 
+def test_an_open_size_is_that_of_the_export(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    path = user_model(
+        {"output0": rows()}, shape=("N", 3, "H", "W"), metadata={"imgsz": "[320, 416]"}
+    )
+    for side_px, size in [(None, [320, 416]), (96, [96, 96])]:
+        (result,) = started(path, input_side_px=side_px).detect([picture()])
+        assert isinstance(result, Findings)
+        assert isinstance(result.raw_response, dict)
+        assert result.raw_response["input"] == size
+
+
 def test_an_open_size_is_filled_in(user_model: UserModel, picture: Callable[..., Image]) -> None:
     path = user_model({"output0": rows()}, shape=("N", 3, "H", "W"))
     for side_px in (None, 320):
@@ -312,7 +325,9 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
         "cut short": (cut, r"model: .*isn't an ONNX file, or is incomplete"),
         "2 GB": (huge, r"model: .*2\.1 GB, and an ONNX file can have at most"),
         "a folder": (folder, r"model: .* is not a file"),
-        "external data": (apart, r"model: .*second file \(apart\.weights\).*onnx\.save_model"),
+        "external data": (
+            apart, r"model: .*second file \(apart\.weights\), which isn't in .*onnx\.save_model",
+        ),
         "new operators": (
             other("new", {"output0": rows()}, opset=99), r"model: .*older operator set",
         ),
@@ -354,6 +369,29 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
             r"labels: .*can't be read: names=x, y",
         ),
     }  # fmt: skip
+
+
+def test_weights_in_files_beside_the_model_are_read(
+    user_model: UserModel, picture: Callable[..., Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = user_model({"output0": np.pad(rows(), ((0, 0), (0, 60), (0, 0)))})
+    path, weights = whole.with_name("apart.onnx"), whole.with_name("apart.onnx.data")
+    onnx.save_model(onnx.load(whole), path, save_as_external_data=True, location=weights.name)
+    assert weights.stat().st_size > path.stat().st_size
+    monkeypatch.chdir("/")  # where ONNX Runtime would look for them
+    detector = started(path, fused=True)
+    assert only(started(path, threshold=0.7), picture()) == only(
+        started(whole, threshold=0.7), picture()
+    )
+    other = np.fromfile(weights, np.float32)
+    other[5] = 1
+    other.tofile(weights)
+    with pytest.raises(ConfigurationError, match="changed while the worker was starting"):
+        detector.start()
+    assert ObjectDetector(ObjectOptions(model=path)).fingerprint() != detector.fingerprint()
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(ConfigurationError, match=r"^option model: the weights .* are incomplete"):
+        started(path)
 
 
 def with_weights(path: Path, location: str) -> Path:

@@ -41,6 +41,7 @@ LayoutName = Literal[
     "rt-detr-logits",
     "deformable-detr",
     "rf-detr",
+    "ultralytics-rt-detr",
     "mmdeploy",
     "tensorflow",
     "torchvision",

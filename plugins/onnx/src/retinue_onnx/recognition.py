@@ -1,6 +1,6 @@
 """Choose the reader of a network by the names and shapes of its outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from retinue_sdk import ConfigurationError, Image, Pixels
@@ -9,7 +9,13 @@ from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import Names, coco_id_names, coco_names
 from retinue_onnx.letterbox import Placement
 from retinue_onnx.preprocessing import Choices, Preprocessing
-from retinue_onnx.readers.detr import DeformableDetr, Detr, RfDetr, RtDetrLogits
+from retinue_onnx.readers.detr import (
+    DeformableDetr,
+    Detr,
+    RfDetr,
+    RtDetrLogits,
+    UltralyticsRtDetr,
+)
 from retinue_onnx.readers.end_to_end import CountedRows, NumberedRows, Queries, Rows
 from retinue_onnx.readers.mmdeploy import MmDeploy
 from retinue_onnx.readers.nanodet import NanoDet, NanoDetPlus, PicoDet
@@ -48,6 +54,7 @@ READERS: tuple[type[Reader], ...] = (
     RtDetrLogits,
     DeformableDetr,
     RfDetr,
+    UltralyticsRtDetr,
     MmDeploy,
     TensorFlow,
     Torchvision,
@@ -124,10 +131,19 @@ def recognised(
         ConfigurationError: No reader understands the outputs, several do, or the labels don't
             match them.
     """
+    _check_task(session.metadata)
     height, width = canvas_size(session, side_px, default=DYNAMIC_SIDE_PX)
     remedy = "set option input_side_px to the size it was exported for, or export it again"
     outputs = session.probe(height=height, width=width, remedy=remedy)
-    probe = Probe(session.output_names, outputs, height, width, session.batch or 1, labels)
+    probe = Probe(
+        session.output_names,
+        outputs,
+        height,
+        width,
+        session.batch or 1,
+        labels,
+        session.metadata,
+    )
     reader = chosen_reader(probe, layout, likely)
     return ObjectLayout(
         reader,
@@ -136,6 +152,22 @@ def recognised(
         height,
         width,
         [output.shape for output in outputs],
+    )
+
+
+def _check_task(metadata: Mapping[str, str]) -> None:
+    """Refuse the models of Ultralytics that find no upright boxes.
+
+    Raises:
+        ConfigurationError: The metadata names their task.
+    """
+    task = metadata.get("task", "detect")
+    if task in ("detect", "segment", "pose"):
+        return
+    remedy = "use onnx-labels" if task == "classify" else "export a model of one of these tasks"
+    raise ConfigurationError(
+        f"option model: the task in the file's metadata is {task}, and onnx-objects only reads the "
+        f"boxes of the tasks detect, segment and pose; {remedy}"
     )
 
 

@@ -1,6 +1,7 @@
 """Load a network into ONNX Runtime, and run it."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -293,14 +294,16 @@ def canvas_size(
     """Return height and width of the canvas in pixels.
 
     Args:
-        session: The loaded network.
+        session: The loaded network. Its metadata can have Ultralytics' size of the export.
         side_px: The user's size.
-        default: The size if neither the network nor the user sets it.
+        default: The size if neither the network, nor its metadata, nor the user sets it.
 
     Raises:
         ConfigurationError: The user's size differs from the network's, or there is none.
     """
-    height, width = session.height or side_px or default, session.width or side_px or default
+    usual = [int(side) for side in re.findall(r"\d+", session.metadata.get("imgsz", ""))]
+    high, wide = usual if len(usual) == 2 and all(usual) else (default, default)
+    height, width = session.height or side_px or high, session.width or side_px or wide
     if height is None or width is None:
         raise ConfigurationError(
             "option input_side_px: the model leaves the size of its input open; set the option to "

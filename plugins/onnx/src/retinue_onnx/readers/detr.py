@@ -145,6 +145,52 @@ class DeformableDetr(_Transformer):
         return None if is_coco and columns == len(coco_names()) else columns
 
 
+@dataclass(frozen=True)
+class UltralyticsRtDetr(Reader):
+    """RT-DETR as Ultralytics exports it: boxes as ratios, scores after sigmoid, all above 0.
+
+    Since version 8.4, a row has the score and the class id of its best class instead of all scores.
+
+    Attributes:
+        classes: Number of classes; ``None`` if the rows have class ids.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
+    """
+
+    name: ClassVar[str] = "ultralytics-rt-detr"
+    outputs: ClassVar[str] = (
+        "RT-DETR of Ultralytics: one (N, Q, 6): centre x, centre y, width, height, score, class; "
+        "or one (N, Q, 4 + classes)"
+    )
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "0-1")
+
+    classes: int | None
+    height: int
+    width: int
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept boxes that are ratios, and scores above 0."""
+        rows = probe.only(probe.batch, None, None)
+        if rows is None or not rows.size or rows.shape[2] < 5:
+            return None
+        has_ids = rows.shape[2] == 6 and not (rows[..., 5] % 1).any()
+        scores = rows[..., 4:5] if has_ids else rows[..., 4:]
+        if rows[..., :4].min() < 0 or rows[..., :4].max() > 1:
+            return None
+        if scores.min() < 0 or scores.max() > 1 or not scores.any():
+            return None
+        return cls(None if has_ids else rows.shape[2] - 4, probe.height, probe.width)
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Return the best class of each query, or a candidate for each query and class."""
+        rows = outputs[0][index]
+        boxes = edges(rows[:, :4]) * (self.width, self.height, self.width, self.height)
+        if self.classes is None:
+            return listed(boxes, rows[:, 4], rows[:, 5], threshold)
+        return reaching(boxes, rows[:, 4:], threshold).best_first()
+
+
 class RfDetr(_Transformer):
     """RF-DETR's export: sigmoid, ImageNet's mean and deviation."""
 

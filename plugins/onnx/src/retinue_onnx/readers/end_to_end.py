@@ -15,22 +15,40 @@ from retinue_onnx.session import Array
 YOLO = Preprocessing.of("letterbox", "0-1", fill=YOLO_GREY)
 
 
+@dataclass(frozen=True)
 class Rows(Reader):
-    """Ultralytics' exports with ``nms=True`` and its NMS-free models (YOLOv10, YOLO26)."""
+    """Ultralytics' exports with ``nms=True`` and its NMS-free models (YOLOv10, YOLO26).
+
+    Masks and keypoints are ignored.
+
+    Attributes:
+        at: The number of the output with rows.
+    """
 
     name: ClassVar[str] = "rows"
     outputs: ClassVar[str] = "YOLO with NMS: one (N, M, 6): left, top, right, bottom, score, class"
     classes = None
     preprocessing: ClassVar[Preprocessing] = YOLO
 
+    at: int
+
     @classmethod
     def fit(cls, probe: Probe) -> Self | None:
-        """Accept one output with six columns."""
-        return None if probe.only(probe.batch, None, 6) is None else cls()
+        """Accept six columns, of which the last has class ids, and then masks or keypoints."""
+        at, columns = probe.with_prototypes() or (0, probe.keypoint_columns)
+        output = probe.outputs[at]
+        if len(probe.outputs) > 1 and probe.with_prototypes() is None:
+            return None
+        if output.ndim != 3 or output.dtype.kind != "f" or output.shape[0] != probe.batch:
+            return None
+        if output.shape[2] != 6 + columns or (output[..., 5] % 1).any():
+            return None
+        has_ratios = output.size > 0 and 0 < output[..., :4].max() <= 1
+        return None if has_ratios else cls(at)
 
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Return the image's rows."""
-        rows = outputs[0][index]
+        rows = outputs[self.at][index]
         return listed(rows[:, :4], rows[:, 4], rows[:, 5], threshold)
 
 

@@ -1,9 +1,10 @@
 """The interface of a reader, and the properties by which it is chosen."""
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -27,6 +28,7 @@ class Probe:
         width: Width of the canvas, in pixels.
         batch: Number of images.
         labels: The labels that the user or the file gives; ``None`` without any.
+        metadata: Custom metadata in the file.
     """
 
     names: Sequence[str]
@@ -35,17 +37,39 @@ class Probe:
     width: int
     batch: int
     labels: Names | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def at(self) -> Mapping[str, int]:
         """Return each output's number by its name, without TensorFlow's suffix ``:0``."""
         return {name.removesuffix(":0"): number for number, name in enumerate(self.names)}
 
+    @cached_property
+    def keypoint_columns(self) -> int:
+        """Return the number of columns that Ultralytics' pose model adds to a box; else 0."""
+        if self.metadata.get("task") != "pose":
+            return 0
+        sizes = re.findall(r"\d+", self.metadata.get("kpt_shape", ""))
+        return math.prod(map(int, sizes)) if sizes else 0
+
     def named(self, *names: str) -> list[Array] | None:
         """Return the outputs of these names; ``None`` if one is missing."""
         if not all(name in self.at for name in names):
             return None
         return [self.outputs[self.at[name]] for name in names]
+
+    def with_prototypes(self) -> tuple[int, int] | None:
+        """Return the number of the output with boxes, and how many masks the other one combines.
+
+        Ultralytics' segmentation models have prototypes of masks, a quarter of the canvas in size.
+        """
+        dimensions = [output.ndim for output in self.outputs]
+        if sorted(dimensions) != [3, 4]:
+            return None
+        at = dimensions.index(3)
+        prototypes = self.outputs[1 - at].shape
+        size = (self.batch, prototypes[1], self.height // 4, self.width // 4)
+        return (at, prototypes[1]) if prototypes == size else None
 
     def exported(self, *names: str) -> list[int] | None:
         """Return the numbers of SuperGradients' outputs of these names, if there are no others.
@@ -167,10 +191,10 @@ def listed(boxes: Array, scores: Array, classes: Array, threshold: float) -> Can
         threshold: Minimum score, 0 to 1.
     """
     wanted = (scores >= threshold) & (classes >= 0)
-    corners = boxes[wanted].astype(np.float32)
-    corners[:, 2:] = np.maximum(corners[:, 2:], corners[:, :2])
     return Candidates.of(
-        corners, scores[wanted].astype(np.float32), classes[wanted].astype(np.int64)
+        boxes[wanted].astype(np.float32),
+        scores[wanted].astype(np.float32),
+        classes[wanted].astype(np.int64),
     ).best_first()
 
 

@@ -15,7 +15,8 @@ class Torchvision(Reader):
     """Boxes are left, top, right, bottom in pixels of the canvas. Class ids start at 1.
 
     The network resizes and normalises the image itself (``GeneralizedRCNNTransform``). Exporters
-    rarely name its outputs, so shapes and types identify them.
+    rarely name its outputs, so shapes and types identify them. Masks (M, 1, height, width),
+    keypoints (M, K, 3) and their scores (M, K) are ignored.
 
     Attributes:
         order: The numbers of the outputs with boxes, scores and classes.
@@ -34,19 +35,18 @@ class Torchvision(Reader):
     @classmethod
     def fit(cls, probe: Probe) -> Self | None:
         """Accept exactly one output of each kind, with equal lengths."""
-        if probe.batch != 1 or len(probe.outputs) != 3:
+        if probe.batch != 1 or not all(output.ndim for output in probe.outputs):
             return None
-        kinds: list[tuple[int, str]] = [
-            (output.ndim, output.dtype.kind) for output in probe.outputs
-        ]
-        wanted = ((2, "f"), (1, "f"), (1, "i"))
-        if sorted(kinds) != sorted(wanted):
+        if len({len(output) for output in probe.outputs}) != 1:
             return None
-        order = tuple(kinds.index(kind) for kind in wanted)
-        boxes, scores, classes = (probe.outputs[number] for number in order)
-        if not boxes.shape == (len(scores), 4) == (len(classes), 4):
+        kinds = [(output.dtype.kind, *output.shape[1:]) for output in probe.outputs]
+        wanted: tuple[tuple[str | int, ...], ...] = (("f", 4), ("f",), ("i",))
+        others = [kind for kind in kinds if kind not in wanted]
+        if len(kinds) - len(others) != len(wanted) or not set(wanted) <= set(kinds):
             return None
-        return cls(order)
+        if any(kind[0] != "f" or len(kind) == 1 for kind in others):
+            return None
+        return cls(tuple(kinds.index(kind) for kind in wanted))
 
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Return the rows of the only image."""

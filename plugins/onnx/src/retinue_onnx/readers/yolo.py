@@ -1,7 +1,8 @@
 """YOLO without suppression: every cell's box, with the scores of all classes.
 
-A canvas is divided into cells of 8, 16 and 32 pixels (larger models add 64), whose number
-identifies these networks.
+A canvas is divided into cells of 8, 16 and 32 pixels, whose number identifies these networks.
+Larger models add cells of 64 pixels, models for small objects cells of 4, and the smallest leave
+out 8.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ from retinue_onnx.readers.reader import Probe, Reader, edges, reaching
 from retinue_onnx.session import Array
 from retinue_onnx.suppression import suppressed
 
-STRIDES_PX = ((8, 16, 32), (8, 16, 32, 64))
-"""Sizes of cells, for models of 640 pixels and of 1280."""
+STRIDES_PX = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
+"""Sizes of cells: of most models, and of those named P6, P2 and tiny (YOLOv3)."""
 
 ANCHORS = 3
 """Boxes of a cell in YOLOv5 and YOLOv7 (``anchors`` in models/yolov5s.yaml)."""
@@ -198,7 +199,10 @@ class YoloV5(Reader):
 
 @dataclass(frozen=True)
 class Ultralytics(Reader):
-    """Ultralytics' exports of YOLOv8, YOLO11 and others without NMS: a column for each cell."""
+    """Ultralytics' exports of YOLOv8, YOLO11 and others without NMS: a column for each cell.
+
+    The keypoints of pose models are ignored.
+    """
 
     name: ClassVar[str] = "ultralytics"
     outputs: ClassVar[str] = "Ultralytics: one (N, 4 + classes, cells), boxes in pixels"
@@ -212,13 +216,14 @@ class Ultralytics(Reader):
     def fit(cls, probe: Probe) -> Self | None:
         """Accept a column for each cell."""
         output = probe.only(probe.batch, None, None)
-        if output is None or output.shape[1] < 5 or strides_of(output.shape[2], probe) is None:
+        if output is None or strides_of(output.shape[2], probe) is None:
             return None
-        return cls(output.shape[1] - 4)
+        classes = output.shape[1] - 4 - probe.keypoint_columns
+        return cls(classes) if classes > 0 else None
 
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Suppress overlapping boxes."""
-        columns = outputs[0][index]
+        columns = outputs[0][index, : 4 + self.classes]
         promising = (columns[4:] >= threshold).any(axis=0)
         found = columns[:, promising].T
         return suppressed(
@@ -228,8 +233,8 @@ class Ultralytics(Reader):
     def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
         """Take all columns."""
         rows = graph.op("Transpose", outputs[0], perm=[0, 2, 1])
-        boxes, scores = graph.edges(graph.part(rows, 0, 4)), graph.part(rows, 4, None)
-        return Head(boxes, scores, None, (shapes[0][2], shapes[0][1] - 4))
+        boxes, scores = graph.part(rows, 0, 4), graph.part(rows, 4, 4 + self.classes)
+        return Head(graph.edges(boxes), scores, None, (shapes[0][2], self.classes))
 
 
 @dataclass(frozen=True)
@@ -251,24 +256,20 @@ class UltralyticsSegments(Ultralytics):
     @classmethod
     def fit(cls, probe: Probe) -> Self | None:
         """Accept a column for each cell, and prototypes of masks."""
-        outputs = probe.outputs
-        dimensions = [output.ndim for output in outputs]
-        if sorted(dimensions) != [3, 4]:
+        found = probe.with_prototypes()
+        if found is None:
             return None
-        at = dimensions.index(3)
-        columns, prototypes = outputs[at].shape, outputs[1 - at].shape
-        classes = columns[1] - 4 - prototypes[1]
-        size = (probe.batch, prototypes[1], probe.height // 4, probe.width // 4)
-        if prototypes != size or classes < 1 or strides_of(columns[2], probe) is None:
+        at, masks = found
+        columns = probe.outputs[at].shape
+        classes = columns[1] - 4 - masks
+        if classes < 1 or strides_of(columns[2], probe) is None:
             return None
         return cls(classes, at)
 
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Suppress overlapping boxes."""
-        return super().read_one([outputs[self.at][:, : 4 + self.classes]], index, threshold)
+        return super().read_one([outputs[self.at]], index, threshold)
 
     def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
         """Take the columns of all boxes."""
-        columns = graph.part(outputs[self.at], 0, 4 + self.classes, axis=1)
-        shape = (shapes[self.at][0], 4 + self.classes, shapes[self.at][2])
-        return super().head(graph, [columns], [shape])
+        return super().head(graph, [outputs[self.at]], [shapes[self.at]])
