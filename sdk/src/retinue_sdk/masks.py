@@ -27,17 +27,23 @@ def encode_mask(mask: Mask) -> dict[str, Json]:
     # The first run is outside, if only of no pixels.
     before = [0, 0] if pixels.size and pixels[0] else [0]
     runs = np.diff(np.concatenate([before, changes, [pixels.size]]))
-    rest = runs.copy()
-    rest[3:] -= runs[1:-2]
-    # A column for each digit of five bits, the lowest first. 0 where a number has fewer digits.
-    digits = []
-    more = np.ones(len(rest), np.bool_)
-    while more.any():
-        bits, rest, used = rest & 0x1F, rest >> 5, more
-        more = used & (rest != -(bits >> 4))
-        digits.append(np.where(used, bits + 0x20 * more + 48, 0).astype(np.uint8))
-    text = np.stack(digits, axis=1)
-    return {"size": list(mask.shape), "counts": text[text > 0].tobytes().decode("ascii")}
+    numbers = runs.copy()
+    numbers[3:] -= runs[1:-2]
+    return {"size": list(mask.shape), "counts": _digits(numbers).tobytes().decode("ascii")}
+
+
+def _digits(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Return the characters of numbers: for each, digits of five bits, the lowest first."""
+    most = int(np.abs(numbers).max()).bit_length() // 5 + 1
+    rest = numbers[:, None] >> np.arange(0, 5 * most, 5)  # a column for each digit
+    bits = rest & 0x1F
+    # The fifth bit of the last digit is the sign. Another digit follows while the rest differs.
+    more = rest >> 5 != -(bits >> 4)
+    characters = (bits + 0x20 * more + 48).astype(np.uint8)
+    is_used = np.ones_like(more)
+    is_used[:, 1:] = more[:, :-1]
+    used: npt.NDArray[np.uint8] = characters[is_used]
+    return used
 
 
 def decode_mask(stored: Mapping[str, Any]) -> Mask:

@@ -99,6 +99,22 @@ def test_a_jpeg_with_thousands_of_scans_is_refused() -> None:
     assert str(truncated) == "the JPEG has too many scans"
 
 
+def test_a_sequential_jpeg_with_a_second_scan_of_all_colours_is_refused() -> None:
+    """Its scans aren't counted, because libjpeg stops at the second."""
+    data = saved(PillowImage.new("RGB", (64, 64)), "JPEG")
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    for number in (1, 200):
+        assert refusal(data[:-2] + scan * number + data[-2:]).code == "corrupt_image"
+
+
+def test_scans_of_single_colours_are_counted() -> None:
+    data = saved(PillowImage.new("RGB", (64, 64)), "JPEG")
+    at = data.rindex(b"\xff\xda")
+    one = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + data[at + 14 : -2]
+    error = refusal(data[:at] + one * 101 + data[-2:])
+    assert (error.code, str(error)) == ("corrupt_image", "the JPEG has too many scans")
+
+
 def test_a_jpeg_with_thousands_of_segments_is_refused() -> None:
     """Pillow keeps each of them, in 200 bytes and more."""
     data = saved(PillowImage.new("RGB", (64, 64)), "JPEG")

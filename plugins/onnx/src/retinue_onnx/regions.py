@@ -46,10 +46,10 @@ class Region:
 
     def mask(self, height: int, width: int) -> Mask:
         """Return the mask with only this region's pixels: shape (height, width)."""
-        borders = self._borders(width)
-        lengths = np.diff(borders, prepend=0, append=height * width)
-        inside = np.arange(len(lengths)) % 2 == 1
-        return np.repeat(inside, lengths).reshape(height, width)
+        borders = np.concatenate([[0], self._borders(width), [height * width]])
+        inside = np.zeros(len(borders) - 1, np.bool_)
+        inside[1::2] = True
+        return np.repeat(inside, borders[1:] - borders[:-1]).reshape(height, width)
 
     def _borders(self, width: int) -> Array:
         """Return start and end of each run, counted through all rows: shape (2n,)."""
@@ -64,11 +64,12 @@ class Region:
         )
 
 
-def regions(mask: Mask) -> list[Region]:
+def regions(mask: Mask, *, min_area: float = 1) -> list[Region]:
     """Return the regions of a mask's pixels that touch, at least at a corner, from top to bottom.
 
     Args:
         mask: Shape (height, width).
+        min_area: Minimum number of pixels of a region.
     """
     # Runs begin and end where a pixel differs from the next one. Columns between the rows end each.
     padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.bool_)
@@ -80,6 +81,11 @@ def regions(mask: Mask) -> list[Region]:
     rows, starts = np.divmod(changes[::2], padded.shape[1])
     ends = changes[1::2] % padded.shape[1]
     roots = _roots(changes[::2], changes[1::2], padded.shape[1])
+    if min_area > 1:
+        kept = np.bincount(roots, ends - starts)[roots] >= min_area
+        rows, starts, ends, roots = rows[kept], starts[kept], ends[kept], roots[kept]
+    if not len(roots):
+        return []
     order = np.argsort(roots, kind="stable")
     borders = np.nonzero(np.diff(roots[order]))[0] + 1
     return [

@@ -70,10 +70,8 @@ class Selfie:
 def _segments(likelihoods: Floats, threshold: float, min_area: float) -> list[Segment]:
     height, width = likelihoods.shape
     found = []
-    for region in regions(likelihoods >= PIXEL_THRESHOLD):
+    for region in regions(likelihoods >= PIXEL_THRESHOLD, min_area=min_area * likelihoods.size):
         area = region.area / likelihoods.size
-        if area < min_area:
-            continue
         confidence = region.sum_of(likelihoods) / region.area
         if confidence >= threshold:
             left, top, right, bottom = region.box

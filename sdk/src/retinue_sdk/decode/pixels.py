@@ -253,6 +253,8 @@ def _opened(
         formats = FORMATS
     with PillowImage.open(BytesIO(data), formats=formats) as file:
         limits.check_pixels(*file.size)
+        if structure.is_jpeg(data):
+            file.decodermaxblock = len(data)  # one call of libjpeg, not one for each 64 KB
         file.info.pop("xmp", None)  # has an orientation, too, that TIFFs would be turned by
         yield file
 

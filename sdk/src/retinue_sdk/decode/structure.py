@@ -22,6 +22,8 @@ _ANCILLARY = 0x20
 _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # those that have a length, and the end
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _SCAN = bytes([0xFF, _START_OF_SCAN])
+_SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}
+"""Markers of a frame whose scans each complete the components that they have."""
 
 _MAX_SCANS = 100
 """Maximum number of scans of a JPEG. Encoders write up to about twenty. Each scan of a progressive
@@ -134,9 +136,7 @@ def jpeg_extent(data: bytes) -> tuple[int | None, bool]:
 
 def jpeg_excess(data: bytes) -> str | None:
     """Return "scans" or "segments" if a JPEG has too many of them; ``None`` if it has not."""
-    # Metadata, and what follows the picture, can contain the marker as well.
-    has_few_scans = data.count(_SCAN) <= _MAX_SCANS
-    segments, scans, at = 0, 0, 2
+    segments, scans, at, components = 0, 0, 2, 0
     while match := _JPEG_MARKER.search(data, at):
         marker, begin = match[1][0], match.end()
         segments += 1
@@ -145,8 +145,17 @@ def jpeg_excess(data: bytes) -> str | None:
             return "segments"
         if scans > _MAX_SCANS:
             return "scans"
-        if marker == _END_OF_IMAGE or (scans and has_few_scans):
+        if marker == _END_OF_IMAGE:
             return None
+        if marker in _SEQUENTIAL_FRAMES:
+            [components] = data[begin + 7 : begin + 8] or b"\0"
+        elif marker == _START_OF_SCAN and scans == 1:
+            # One sequential scan of all components is the whole picture: libjpeg refuses another.
+            # Searching other files takes longer. Metadata, and what follows the picture, can
+            # contain the marker as well.
+            is_whole = components > 0 and data[begin + 2 : begin + 3] == bytes([components])
+            if is_whole or data.count(_SCAN) <= _MAX_SCANS:
+                return None
         at = begin + int.from_bytes(data[begin : begin + 2])
     return None
 
