@@ -40,6 +40,7 @@ from retinue_onnx.execution import CPU, DEFAULT_PROVIDERS, ON_CPU
 from retinue_onnx.fused import CANVASES, ROWS, SUMS
 from retinue_onnx.graph import Graph
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
+from retinue_onnx.parallelism import ACCELERATOR_WAIT_MS
 from retinue_onnx.session import new_session, session_provider
 from retinue_sdk import Image
 from retinue_workers.detectors.filters import Filters
@@ -103,7 +104,12 @@ class Ready(ObjectDetector):
 def started(kind: type[ObjectDetector], *, is_simulated: bool) -> ObjectDetector:
     """Return a detector on the GPU, or on a simulated one."""
     detector = kind(
-        ObjectOptions(fused=True, max_batch_size=BATCH, max_concurrency=IN_FLIGHT, max_wait_ms=5)
+        ObjectOptions(
+            fused=True,
+            max_batch_size=BATCH,
+            max_concurrency=IN_FLIGHT,
+            max_wait_ms=ACCELERATOR_WAIT_MS,
+        )
     )
     detector.start()
     if is_simulated:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fakes.waiting import settle, until, worker_threads
-from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 
 
 class UnprintableExit(SystemExit):
@@ -64,9 +64,9 @@ async def test_whatever_is_raised_arrives_and_the_thread_goes_on(
 
 
 async def test_a_cancelled_call_abandons_its_thread_and_makes_room() -> None:
-    threads, go = DaemonThreads("test", 1), threading.Event()
-    hung = asyncio.create_task(threads.run(go.wait, 20))
-    await settle()
+    threads, go, inside = DaemonThreads("test", 1), threading.Event(), threading.Event()
+    hung = asyncio.create_task(threads.run(lambda: inside.set() or go.wait(20)))
+    await until(inside.is_set)
     hung.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hung
@@ -87,6 +87,58 @@ async def test_a_call_that_waits_for_room_can_be_cancelled() -> None:
     assert await first is True
     assert waiting.cancelled()
     assert await threads.run(lambda: 5) == 5
+    threads.close()
+
+
+async def test_a_waiting_call_gets_a_thread_in_place_of_one_that_is_abandoned() -> None:
+    threads, go, inside = DaemonThreads("test", 1), threading.Event(), threading.Event()
+    hung = asyncio.create_task(threads.run(lambda: inside.set() or go.wait(20)))
+    await until(inside.is_set)
+    waiting = [asyncio.create_task(threads.run(lambda: 5)) for _ in range(2)]
+    await settle()
+    threads.close()
+    hung.cancel()
+    assert await asyncio.gather(*waiting) == [5, 5]
+    assert await threads.run(lambda: 6) == 6
+    go.set()
+    await until(lambda: worker_threads() == [])
+
+
+async def test_if_no_thread_can_be_started_no_call_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, go, inside = DaemonThreads("test", 1), threading.Event(), threading.Event()
+    hung = asyncio.create_task(threads.run(lambda: inside.set() or go.wait(20)))
+    await until(inside.is_set)
+    waiting = asyncio.create_task(threads.run(lambda: 5))
+    await settle()
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        hung.cancel()
+        with pytest.raises(NoThreadError, match="can't start"):
+            await waiting
+        with pytest.raises(NoThreadError, match="can't start"):
+            await threads.run(lambda: 5)
+    assert await threads.run(lambda: 5) == 5
+    threads.close()
+    go.set()
+
+
+async def test_the_time_limit_of_a_call_excludes_its_wait() -> None:
+    threads, go, inside = DaemonThreads("test", 1), threading.Event(), threading.Event()
+    first = asyncio.create_task(threads.run(lambda: inside.set() or go.wait(20)))
+    await until(inside.is_set)
+    waiting = asyncio.create_task(threads.run(lambda: 5, timeout_seconds=0.01))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), 0.1)
+    go.set()
+    assert await first is True
+    assert await waiting == 5
+    with pytest.raises(TimeoutError):
+        await threads.run(threading.Event().wait, 0.5, timeout_seconds=0.01)
+    assert await threads.run(lambda: 5, timeout_seconds=20) == 5
     threads.close()
 
 
@@ -114,12 +166,12 @@ async def test_a_thread_sees_the_context_of_its_coroutine() -> None:
 
 def test_a_thread_whose_loop_is_gone_ends_with_its_function() -> None:
     threads: list[DaemonThreads] = []
-    go = threading.Event()
+    go, inside = threading.Event(), threading.Event()
 
     async def leave() -> None:
         threads.append(DaemonThreads("test", 1))
-        hung: Any = asyncio.create_task(threads[0].run(go.wait, 20))
-        await settle()
+        hung: Any = asyncio.create_task(threads[0].run(lambda: inside.set() or go.wait(20)))
+        await until(inside.is_set)
         hung.cancel()
 
     asyncio.run(leave())

@@ -16,7 +16,7 @@ ACCELERATOR_CALLS = 2
 ACCELERATOR_BATCH = 64
 """Default maximum batch size on a GPU."""
 
-ACCELERATOR_WAIT_MS = 5.0
+ACCELERATOR_WAIT_MS = 25.0
 """Default time on a GPU that an image waits for others: a third of the time of a full batch."""
 
 

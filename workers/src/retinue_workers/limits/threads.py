@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from contextvars import Context, copy_context
-from queue import SimpleQueue
-from threading import Thread
+from contextvars import copy_context
+from enum import Enum
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
 
 from retinue_sdk.errors import format_error
@@ -21,7 +22,8 @@ class DaemonThreads:
 
     The threads are daemons, unlike those of an executor. A function that never returns doesn't keep
     the process alive. If the coroutine that awaits it is cancelled, its thread is abandoned: it
-    ends when the function returns.
+    ends when the function returns. Functions wait in a queue, so that a thread takes the next one
+    before the event loop has the result of the last.
 
     Args:
         name: The purpose of the threads, which are named ``retinue-NAME``.
@@ -30,8 +32,10 @@ class DaemonThreads:
 
     def __init__(self, name: str, limit: int) -> None:
         self._name = name
-        self._room = asyncio.Semaphore(limit)
-        self._idle: list[_DaemonThread] = []
+        self._limit = limit
+        self._jobs: _Jobs = SimpleQueue()
+        self._threads = 0  # that take jobs from the queue
+        self._unfinished = 0  # jobs that wait or run
         self._closed = False
 
     async def run(
@@ -54,76 +58,161 @@ class DaemonThreads:
                 as ``SystemExit``, become a ``RuntimeError``, because they would be lost or end
                 the event loop.
         """
-        async with self._room:
-            thread = self._idle.pop() if self._idle else _DaemonThread(self._name)
-            future = thread.start(function, arguments)
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    return await future
-            finally:
-                if future.cancelled() or self._closed:
-                    thread.end()
-                else:
-                    self._idle.append(thread)
+        job = _Job(function, arguments, timeout_seconds)
+        self._unfinished += 1
+        try:
+            if self._closed:
+                self._start_last_thread(job)
+            else:
+                self._start_threads()
+                self._jobs.put(job)
+            result: ResultT = await job.future
+            return result
+        finally:
+            self._unfinished -= 1
+            if job.leave():
+                self._threads -= 1
+                self._replace_thread()
 
     def close(self) -> None:
         """End idle threads now, and the others when their functions return."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().end()
+        self._jobs.put(None)  # each thread leaves it for the next one
 
+    def _start_threads(self) -> None:
+        """Start a thread if there may be none for a job, up to the limit."""
+        while self._threads < min(self._unfinished, self._limit):
+            self._start_thread(self._jobs)
+            self._threads += 1
 
-_Job: TypeAlias = tuple[
-    Context, Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]", asyncio.AbstractEventLoop
-]
+    def _start_last_thread(self, job: "_Job") -> None:
+        """Start a thread for one job."""
+        jobs: _Jobs = SimpleQueue()
+        jobs.put(job)
+        jobs.put(None)
+        self._start_thread(jobs)
 
-
-class _DaemonThread:
-    """A thread that runs one function at a time."""
-
-    def __init__(self, name: str) -> None:
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        thread = Thread(target=self._work, name=f"retinue-{name}", daemon=True)
+    def _start_thread(self, jobs: "_Jobs") -> None:
+        thread = Thread(target=_work, args=(jobs,), name=f"retinue-{self._name}", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
             raise NoThreadError(str(error)) from error
 
-    def start(
-        self, function: Callable[..., ResultT], arguments: tuple[Any, ...]
-    ) -> "asyncio.Future[ResultT]":
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[ResultT] = loop.create_future()
-        self._jobs.put((copy_context(), function, arguments, future, loop))
-        return future
+    def _replace_thread(self) -> None:
+        """Replace a thread that was abandoned, if jobs wait for one."""
+        try:
+            self._start_threads()
+        except NoThreadError as error:
+            while not self._threads:
+                try:
+                    job = self._jobs.get_nowait()
+                except Empty:
+                    break
+                if job is not None:
+                    _finish(job.future, None, error)
 
-    def end(self) -> None:
-        self._jobs.put(None)
 
-    def _work(self) -> None:
-        # No variable for the job here: it would keep the job's images while the thread waits.
-        while self._serve(self._jobs.get()):
-            pass
+class _State(Enum):
+    """The state of a job."""
 
-    def _serve(self, job: _Job | None) -> bool:
-        if job is None:
-            return False
-        context, function, arguments, future, loop = job
+    WAITING = 1
+    RUNNING = 2
+    RETURNED = 3
+    ABANDONED = 4
+
+
+class _Job:
+    """A function that a coroutine awaits.
+
+    Args:
+        function: The function.
+        arguments: Its arguments.
+        timeout_seconds: Its time limit from when it begins.
+
+    Attributes:
+        future: Its result.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        timeout_seconds: float | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self._loop.create_future()
+        self._function, self._arguments = function, arguments
+        self._context = copy_context()
+        self._lock = Lock()
+        self._state = _State.WAITING
+        self._began_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        if timeout_seconds is not None:
+            self._timer = self._loop.call_later(timeout_seconds, self._check_time, timeout_seconds)
+
+    def run(self) -> bool:
+        """Call the function on this thread. Return whether the thread may take another job."""
+        with self._lock:
+            if self._state is _State.ABANDONED:
+                return True
+            self._state = _State.RUNNING
+            self._began_at = self._loop.time()
         result: Any = None
         error: Exception | None = None
         try:
-            result = context.run(function, *arguments)
+            result = self._context.run(self._function, *self._arguments)
         except StopIteration as raised:  # which a future doesn't accept
             error = RuntimeError(format_error(raised))
         except Exception as raised:  # noqa: BLE001 - raised again in the coroutine
             error = raised
         except BaseException as raised:  # noqa: BLE001 - SystemExit must not end the event loop
             error = RuntimeError(format_error(raised))
+        with self._lock:
+            if self._state is _State.ABANDONED:
+                return False
+            self._state = _State.RETURNED
         try:
-            loop.call_soon_threadsafe(_finish, future, result, error)
+            self._loop.call_soon_threadsafe(_finish, self.future, result, error)
         except RuntimeError:  # the loop is closed, so nothing waits
             return False
         return True
+
+    def leave(self) -> bool:
+        """End the wait for the result. Return whether a thread is abandoned with the function."""
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            is_running = self._state is _State.RUNNING
+            if self._state is not _State.RETURNED:
+                self._state = _State.ABANDONED
+            return is_running
+
+    def _check_time(self, timeout_seconds: float) -> None:
+        """End the wait if the function has had its time, otherwise look again later."""
+        left = timeout_seconds
+        if self._state is not _State.WAITING:
+            left += self._began_at - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check_time, timeout_seconds)
+        else:
+            _finish(self.future, None, TimeoutError())
+
+
+_Jobs: TypeAlias = "SimpleQueue[_Job | None]"
+
+
+def _work(jobs: _Jobs) -> None:
+    # No variable for the job here: it would keep the job's images while the thread waits.
+    while _take(jobs.get(), jobs):
+        pass
+
+
+def _take(job: _Job | None, jobs: _Jobs) -> bool:
+    if job is None:
+        jobs.put(None)
+        return False
+    return job.run()
 
 
 def _finish(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
