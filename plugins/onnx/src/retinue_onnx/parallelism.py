@@ -17,7 +17,9 @@ ACCELERATOR_BATCH = 64
 """Default maximum batch size on a GPU."""
 
 ACCELERATOR_WAIT_MS = 25.0
-"""Default time on a GPU that an image waits for others: a third of the time of a full batch."""
+"""Default time on a GPU that an image waits for others. Meanwhile 16 cores decode about 60
+photographs.
+"""
 
 
 @dataclass(frozen=True, slots=True)
