@@ -215,10 +215,10 @@ def test_the_longest_label_that_the_sdk_allows_is_recorded(
         ({"detections": (CAT._replace(box=(0, 0, -1, 0)),)}, "ck_detections_box"),
         ({"detections": (CAT._replace(box=(float("nan"), 0, 0, 0)),)}, "ck_detections_box"),
         ({"detections": (CAT._replace(box=(0, 0, 0, float("inf"))),)}, "ck_detections_box"),
-        ({"price_usd": Decimal("NaN")}, "ck_runs_price_usd"),
-        ({"outcome": "maybe"}, "ck_runs_"),
-        ({"outcome": "failed"}, "ck_runs_error_unless_succeeded"),
-        ({"retryable": True}, "ck_runs_retryable"),
+        ({"price_usd": Decimal("NaN")}, "price_usd must be finite"),
+        ({"outcome": "maybe"}, "outcome must be"),
+        ({"outcome": "failed"}, "error_code and error_message must be"),
+        ({"retryable": True}, "a success is not retryable"),
     ],
 )
 def test_what_postgres_cannot_hold_is_refused_whole(

@@ -24,7 +24,7 @@ _DELETE_ZEROS = text("""
     DELETE FROM label_counts AS gone USING (
         SELECT day, label, series
         FROM unnest(
-            CAST(:first AS date[]), CAST(:second AS text[]), CAST(:third AS uuid[])
+            CAST(:first AS date[]), CAST(:second AS text[]), CAST(:third AS bigint[])
         ) AS asked (day, label, series)
         JOIN label_counts USING (day, label, series)
         GROUP BY day, label, series

@@ -60,16 +60,14 @@ CREATE FUNCTION hash_parents(attributes jsonb) RETURNS integer
 COMMENT ON FUNCTION hash_parents(jsonb) IS
     'A hash of named_parents(); 0 if there are none';
 
-CREATE FUNCTION count_series(first text, second text, third text, fourth text) RETURNS uuid
-    LANGUAGE sql STABLE PARALLEL SAFE
-    -- A digest, because four texts and a label can be longer than an index entry. As an array, two
-    -- different lists never have the same text.
-    RETURN encode(
-        substr(sha256(convert_to(ARRAY[first, second, third, fourth]::text, 'UTF8')), 1, 16), 'hex'
-    )::uuid;
+CREATE FUNCTION count_series(first text, second text, third text, fourth text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    -- A hash, because four texts and a label can be longer than an index entry. A cryptographic one
+    -- took a thirtieth of the time to record an image.
+    RETURN hash_array_extended(ARRAY[first, second, third, fourth], 0);
 
 COMMENT ON FUNCTION count_series(text, text, text, text) IS
-    'A digest of four texts, by which label_counts and run_counts count together';
+    'A hash of four texts, by which label_counts and run_counts count together';
 
 -- Recognized texts are counted together, without their content, because nearly every text is a label
 -- of its own. Rows are sorted before they are written, so that two transactions lock them in the same

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    Uuid,
     literal_column,
     text,
 )
@@ -25,7 +24,13 @@ label_counts = Table(
         primary_key=True,
         comment="What was found; empty for recognized texts (kind text), counted together",
     ),
-    Column("series", Uuid, primary_key=True, comment="count_series() of the other texts"),
+    Column(
+        "series",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="count_series() of the other texts",
+    ),
     Column(
         "shard",
         Integer,

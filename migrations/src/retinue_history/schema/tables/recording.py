@@ -261,27 +261,11 @@ runs = Table(
         "another upload. Such a success fails when the history learns that it may have",
     ),
     UniqueConstraint("image_id", "detector", "detector_version", "fingerprint", "event_id"),
-    CheckConstraint("outcome IN ('succeeded', 'failed', 'skipped')", name="outcome"),
     CheckConstraint(
-        "CASE outcome WHEN 'succeeded' THEN NOT retryable WHEN 'skipped' THEN retryable "
-        "ELSE true END",
-        name="retryable",
+        "check_run(outcome, retryable, error_code, error_message, saved_usd, duration_ms, "
+        "detection_count, billed_units, price_usd)",
+        name="possible",
     ),
-    CheckConstraint(
-        "num_nulls(error_code, error_message) = CASE outcome WHEN 'succeeded' THEN 2 ELSE 0 END",
-        name="error_unless_succeeded",
-    ),
-    CheckConstraint(
-        "CASE outcome WHEN 'skipped' "
-        "THEN coalesce(saved_usd >= 0 AND saved_usd < 'Infinity', false) "
-        "ELSE saved_usd IS NULL END",
-        name="saved_usd",
-    ),
-    CheckConstraint("duration_ms >= 0 AND duration_ms < 'Infinity'", name="duration_ms"),
-    CheckConstraint("detection_count >= 0", name="detection_count"),
-    # NaN compares as the greatest number, and would make every sum NaN.
-    CheckConstraint("billed_units >= 0 AND billed_units < 'Infinity'", name="billed_units"),
-    CheckConstraint("price_usd >= 0 AND price_usd < 'Infinity'", name="price_usd"),
     Index(
         "uq_runs_success",
         "image_id",
@@ -310,7 +294,13 @@ run_counts = Table(
     "run_counts",
     metadata,
     Column("day", Date, primary_key=True, comment="The day in UTC on which the runs started"),
-    Column("series", Uuid, primary_key=True, comment="count_series() of the four texts"),
+    Column(
+        "series",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="count_series() of the four texts",
+    ),
     Column(
         "shard",
         Integer,
