@@ -33,6 +33,7 @@ from retinue_sdk import (
     RetriableError,
 )
 from retinue_sdk.plugins.manager import Plugins
+from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
@@ -170,7 +171,7 @@ async def dispatching(
         max_appearances=100,
         on_progress=lambda: journal.append("progress"),
     )
-    records = RunRecorder(budget, 100, 10_000)
+    records = RunRecorder(budget, FindingsEncoder(100, 10_000))
     jobs = JobScheduler(
         [],
         jobs=None,

@@ -48,6 +48,7 @@ from retinue_sdk import (
     Run,
 )
 from retinue_sdk.plugins.manager import Filter, Plugins
+from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.jobs.runner import JobRunner
@@ -226,7 +227,7 @@ class Rig:
             jobs=jobs or self.jobs,
             threads=threads,
             store=store_on(self.s3),
-            records=RunRecorder(budget, max_detections, 10_000),
+            records=RunRecorder(budget, FindingsEncoder(max_detections, 10_000)),
             filters=made,
             budget=budget,
             metrics=metrics,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from retinue_history import History, HistoryError, RunRecord
 from retinue_sdk import BoundingBox, Capabilities, Detection, Findings, Input, InvalidImageError
 from retinue_workers.detectors.bill import billed_units
+from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.retry_policy import Answer, Fail
 from retinue_workers.detectors.run_record import MAX_MESSAGE_CHARACTERS, RunRecorder
 from retinue_workers.limits.budget import Budget
@@ -44,7 +45,7 @@ def recorder(max_detections: int = 10, max_response_bytes: int = 1_000) -> RunRe
     prices = {"echo": (TierPrice(usd=Decimal("0.001")),)}
     budget = Budget(MemoryHistory(), DaemonThreads("history", 1), ReceiveGate(), prices=prices)
     budget.add("echo", Capabilities(Input.REFERENCE))
-    return RunRecorder(budget, max_detections, max_response_bytes)
+    return RunRecorder(budget, FindingsEncoder(max_detections, max_response_bytes))
 
 
 def recorded(

@@ -33,6 +33,7 @@ from retinue_sdk.memory_limit import usable_memory_bytes
 from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
+from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import BlockingDetector, DetectorRunner, startup_errors
@@ -235,8 +236,9 @@ class Worker:
         self._frames = self._video_frames(attempts) if settings.video else None
         video_records = RunRecorder(
             self._budget,
-            settings.max_video_detections,
-            settings.max_response_bytes * VIDEO_RESPONSES,
+            FindingsEncoder(
+                settings.max_video_detections, settings.max_response_bytes * VIDEO_RESPONSES
+            ),
         )
         self._jobs = scheduler_type(
             self._job_runners,
@@ -258,7 +260,9 @@ class Worker:
             router=Router(settings.routes, self._metadata),
             runners=self._runners,
             jobs=self._jobs,
-            records=RunRecorder(self._budget, settings.max_detections, settings.max_response_bytes),
+            records=RunRecorder(
+                self._budget, FindingsEncoder(settings.max_detections, settings.max_response_bytes)
+            ),
             committer=committer_type(
                 history,
                 self._threads,

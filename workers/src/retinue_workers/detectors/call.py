@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.retry_policy import Answer
 from retinue_workers.work import Task
 
@@ -24,12 +25,14 @@ class QueuedTask:
     Attributes:
         task: The task.
         answer: The detector's answer.
+        encoder: Encodes the findings for the history; ``None`` for a frame of a video.
         reserved_usd: The amount that is reserved for the call.
         queued_at: When it began to wait, on the monotonic clock in seconds.
     """
 
     task: Task
     answer: "asyncio.Future[Answer]"
+    encoder: FindingsEncoder | None = None
     reserved_usd: Decimal = Decimal(0)
     queued_at: float = field(default_factory=time.monotonic)
 

@@ -19,6 +19,7 @@ from retinue_sdk import (
 )
 from retinue_sdk.errors import format_error
 
+from retinue_workers.detectors.encoding import EncodedFindings
 from retinue_workers.detectors.errors import (
     DetectorCrashedError,
     DetectorTimeoutError,
@@ -44,7 +45,7 @@ class Answer:
     """The result of calling a detector for one image.
 
     Attributes:
-        value: The findings or the error.
+        value: The findings, encoded if the caller asked for that, or the error.
         started_at: When the call began, in UTC.
         duration_ms: Milliseconds of the call per image, without waiting.
         batch_size: Number of images in the call.
@@ -54,7 +55,7 @@ class Answer:
         images: Number of images: 1, or the frames of a video.
     """
 
-    value: Findings | BaseException
+    value: Findings | EncodedFindings | BaseException
     started_at: datetime
     duration_ms: float = 0.0
     batch_size: int = 1
@@ -67,7 +68,7 @@ class Answer:
 class Succeed:
     """Record the findings."""
 
-    findings: Findings
+    findings: Findings | EncodedFindings
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _decide(
 ) -> Decision:
     value = answer.value
     match value:
-        case Findings():
+        case Findings() | EncodedFindings():
             return Succeed(value)
         case DetectorTimeoutError() if answer.is_unresponsive and task.probes <= PROBES_PER_IMAGE:
             return Retry(0.0, str(value))

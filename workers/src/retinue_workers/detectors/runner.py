@@ -30,6 +30,7 @@ from retinue_sdk.detector import preparation_of
 from retinue_sdk.errors import format_error
 
 from retinue_workers.detectors.call import Call, QueuedTask, current_call
+from retinue_workers.detectors.encoding import EncodedFindings, FindingsEncoder
 from retinue_workers.detectors.errors import DetectorTimeoutError, InvalidAnswerError
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.hang_detector import HangDetector
@@ -205,15 +206,16 @@ class DetectorRunner:
         if wait_seconds is not None:
             self._starting = asyncio.create_task(self._start_when_ready(wait_seconds))
 
-    async def detect(self, task: Task) -> Answer:
+    async def detect(self, task: Task, encoder: FindingsEncoder | None = None) -> Answer:
         """Call the detector for a task's image when it is the task's turn.
 
-        The caller must release the budget that the answer reserves.
+        The caller must release the budget that the answer reserves. The answer's findings are
+        encoded if there is an encoder.
 
         Cancellation ends the waiting. A running call absorbs it and may finish. A second
         cancellation abandons the call.
         """
-        entry = QueuedTask(task, asyncio.get_running_loop().create_future())
+        entry = QueuedTask(task, asyncio.get_running_loop().create_future(), encoder)
         self._queue.append(entry)
         self._start_calls()
         try:
@@ -460,8 +462,22 @@ class DetectorRunner:
         self._note_response(values)
         size = len(entries)
         for entry, value in zip(entries, values, strict=True):
-            self._answer(entry, Answer(value, call.started_at, duration_ms, size))
+            if entry.encoder is not None and isinstance(value, Findings):
+                encoded = self._encoded(value, entry.encoder)
+                self._answer(entry, Answer(encoded, call.started_at, duration_ms, size))
+            else:
+                self._answer(entry, Answer(value, call.started_at, duration_ms, size))
         return True
+
+    def _encoded(self, findings: Findings, encoder: FindingsEncoder) -> Findings | EncodedFindings:
+        """Encode findings here, where the processor's cache has them, and they can be freed.
+
+        Findings that can't be encoded are returned. ``RunRecorder`` reports the error.
+        """
+        try:
+            return encoder.encode(findings, self.detector.model_version)
+        except BaseException:  # noqa: BLE001 - a plugin's values can raise anything
+            return findings
 
     async def _values(
         self, call: Call, images: Sequence[Image]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from retinue_sdk import Findings, ObjectRefusedError
 from retinue_sdk.errors import format_error
 
+from retinue_workers.detectors.encoding import EncodedFindings
 from retinue_workers.detectors.errors import DetectorCrashedError, ShortageError
 from retinue_workers.detectors.load_limit import LoadLimit
 from retinue_workers.detectors.retry_policy import Answer
@@ -56,7 +57,7 @@ class Suspects:
             The answer. An error that means a shortage is replaced by ``ShortageError``.
         """
         value = answer.value
-        if isinstance(value, Findings):
+        if isinstance(value, Findings | EncodedFindings):
             self._passed += 1
             self._blamed = 0
             self._load.record_success()

@@ -322,7 +322,7 @@ class Dispatcher:
                 return answer
         else:
             async with hold:
-                answer = await runner.detect(task)
+                answer = await runner.detect(task, self._records.encoder)
         if isinstance(answer.value, BaseException):
             task.billed_units += billed_units(answer.value)
         return answer

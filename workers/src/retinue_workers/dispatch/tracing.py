@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
 from retinue_history import JobRecord, OpenJob, RunRecord
 
+from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.retry_policy import Answer
 from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.dispatch.dispatcher import Dispatcher
@@ -131,10 +132,10 @@ def _noted(span: trace.Span, value: object) -> object:
 class TracedRunner(DetectorRunner):
     """A runner with a span for each call, from the wait for a permit to the answer."""
 
-    async def detect(self, task: Task) -> Answer:
+    async def detect(self, task: Task, encoder: FindingsEncoder | None = None) -> Answer:
         """Call the detector for a task's image."""
         with _tracer.start_as_current_span("call", kind=SpanKind.CLIENT) as span:
-            answer = await super().detect(task)
+            answer = await super().detect(task, encoder)
             _noted(span, answer.value)
             return answer
 

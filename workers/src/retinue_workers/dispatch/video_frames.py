@@ -287,8 +287,7 @@ class VideoFrames:
                         code=code,
                         retryable=retryable,
                     )
-                case Succeed(findings):
-                    found = findings.detections
+                case Succeed(Findings(detections=found)):
                     if call.is_after_cut:
                         appearances.cut()
                         if tracker:
