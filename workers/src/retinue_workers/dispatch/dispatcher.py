@@ -151,10 +151,13 @@ class Dispatcher:
         """Return the results of all detectors for all images, for the commit."""
         with self._cancellable_here():
             images = await self._plan(message, events.images)
-        runs = [self._start(work) for work in images]
-        if started := [run for its in runs for run in its]:
-            await asyncio.wait(started)
-        results = [[_result(run) for run in its] for its in runs]
+        if len(images) == 1 and len(images[0].tasks) == 1:  # most messages
+            results = [[await self._run_here(images[0])]]
+        else:
+            runs = [self._start(work) for work in images]
+            if started := [run for its in runs for run in its]:
+                await asyncio.wait(started)
+            results = [[_result(run) for run in its] for its in runs]
         delays = [one.after_seconds for its in results for one in its if isinstance(one, Requeue)]
         if events.problems:
             delays.append(requeue_seconds(message.receive_count))
@@ -251,6 +254,16 @@ class Dispatcher:
         if medium is Media.VIDEO:
             return VideoObject(event.reference, event.size_bytes)
         return self._store.image(event.reference, event.size_bytes)
+
+    async def _run_here(self, work: _ImageWork) -> TaskResult:
+        """Run an image's only task in the current coroutine. ``cancel_waiting`` can cancel it."""
+        try:
+            with self._cancellable_here():
+                return await self._run(work.tasks[0], {}, work.earlier)
+        except asyncio.CancelledError:
+            if self._is_stopping:
+                return STOPPING
+            raise
 
     def _start(self, work: _ImageWork) -> Sequence["asyncio.Task[TaskResult]"]:
         """Start the tasks of an image concurrently. ``cancel_waiting`` can cancel them."""
