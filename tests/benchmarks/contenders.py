@@ -13,29 +13,34 @@ class Retinue:
     """The worker, as ECS runs it, with Rekognition's labels.
 
     Attributes:
-        calls: How many calls of the detector may be in flight, by worker.
+        calls: How many calls of the detector may be in flight, by worker; ``None`` for the default,
+            of messages in flight, too.
         processes: How many workers there are.
         settings: Settings other than the defaults.
     """
 
-    calls: int = 64
+    calls: int | None = 64
     processes: int = 1
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return "Retinue" if self.processes == 1 else f"Retinue, {self.processes} workers"
+        workers = "" if self.processes == 1 else f", {self.processes} workers"
+        return f"Retinue{workers}{', defaults' if self.calls is None else ''}"
 
     def command(self) -> Sequence[str]:
         return [str(image_python()), "-m", "retinue_workers"]
 
     def environment(self, site: Site) -> Mapping[str, str]:
-        options = {"max_concurrency": self.calls, "requests_per_second": 100_000}
+        options, settings = {"requests_per_second": 100_000}, {}
+        if self.calls is not None:
+            options["max_concurrency"] = self.calls
+            settings["RETINUE_MAX_IN_FLIGHT"] = str(max(40, 3 * self.calls))
         return {
             "RETINUE_QUEUE_URL": site.queue_url,
             "RETINUE_DATABASE_URL": site.database_url,
             "RETINUE_DETECTORS": json.dumps({"rekognition-labels": options}),
-            "RETINUE_MAX_IN_FLIGHT": str(max(40, 3 * self.calls)),
+            **settings,
             **self.settings,
         }
 
