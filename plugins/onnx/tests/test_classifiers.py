@@ -203,7 +203,7 @@ MISSING: dict[str, tuple[str, dict[str, Any], str]] = {
     "labels": ("torchvision", {"labels": None}, r"option labels: .* 3 classes.* 1000 labels"),
     "other labels": ("keras", {"labels": ("one",)}, r"option labels: .* 3 classes.* 1 labels"),
     "other labels in the file": (
-        "ultralytics", {"labels": ("one",)}, r"option labels: .* 3 classes.* 1 labels",
+        "ultralytics", {"labels": ("one",)}, r"option labels: .*metadata has 3 labels.* but 1 are",
     ),
     "size": ("hugging-face", {"input_side_px": None}, "option input_side_px: .*such as 224"),
     "other size": ("keras", {"input_side_px": 64}, "option input_side_px: .* only takes 32 × 32"),
@@ -321,7 +321,8 @@ SAID: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"pixels": "-1-1"},
     ),
     "mobilevit": (
-        {**VIT, "do_normalize": False, "do_flip_channel_order": True}, {"channels": "bgr"},
+        {**VIT, "do_normalize": None, "do_flip_channel_order": True,
+         "image_processor_type": "MobileViTImageProcessor"}, {"channels": "bgr", "pixels": "0-1"},
     ),
 }  # fmt: skip
 """Settings of image processors, and the options that they stand for."""

@@ -444,6 +444,9 @@ def test_no_format_is_taken_for_another(name: str, side: int, classes: int, rows
         (FORMATS["ultralytics"](84, 80, 0), 3, "labels", "80 classes (ultralytics)"),
         (FORMATS["detr"](0, 7, 5), 3, "labels", "7 classes (detr) or 8 classes (rt-detr-logits)"),
         (FORMATS["rf-detr"](0, 4, 5), 3, "labels", "4 classes (rf-detr)"),
+        (FORMATS["rf-detr"](0, 4, 5), 3, "labels", "add a last label, such as N/A"),
+        ({"linear": zeros(1, 1000)}, None, "model", "looks like a classifier's: linear float32"),
+        ({"pixels": zeros(1, 21, 64, 64)}, None, "model", "a number for each pixel"),
         (picodet(), 3, "layout", "layout=nanodet-plus"),
         (picodet(), 3, "layout", "layout=picodet"),
         (picodet(), None, "labels", "3 classes (nanodet-plus) or 3 classes (picodet)"),
@@ -485,6 +488,20 @@ def test_models_of_coco_need_no_labels(
     detector = ObjectDetector(ObjectOptions(model=user_model(outputs)))
     detector.start()
     assert (detector._recognised.name, detector._recognised.label(0)) == (name, first)
+
+
+def test_a_label_of_the_background_is_left_out(user_model: UserModel, picture: Image) -> None:
+    """torchvision's ``weights.meta["categories"]`` begins with it; its class ids begin with 1."""
+    for name in ("torchvision", "tensorflow"):
+        outputs, _, network, options = CASES[name]
+        for labels in (LABELS, ("__background__", *LABELS)):
+            path = user_model(outputs, **network)
+            detector = ObjectDetector(ObjectOptions(model=path, labels=labels, **options))
+            detector.start()
+            (result,) = detector.detect([picture])
+            assert isinstance(result, Findings)
+            assert [found.label for found in result.detections] == ["cicada"]
+            assert list(detector.labels) == list(LABELS)
 
 
 def test_ids_of_coco_have_gaps() -> None:

@@ -236,6 +236,19 @@ def test_labels_inside_the_model_are_used(
     assert only(detector, picture())[0] == "zebu"
 
 
+def test_as_many_labels_are_needed_as_in_the_metadata(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    path = user_model({"output0": rows()}, metadata={"names": "{0: 'x', 1: 'y', 2: 'zebu'}"})
+    assert only(started(path), picture())[0] == "cicada"
+    with pytest.raises(
+        ConfigurationError, match=r"^option labels: .* 3 labels \(x … zebu\), but 2"
+    ):
+        started(path, labels=("ant", "bee"))
+    unreadable = user_model({"output0": rows()}, metadata={"names": "x, y"})
+    assert only(started(unreadable), picture())[0] == "cicada"
+
+
 def test_labels_may_lie_in_a_file(
     user_model: UserModel, picture: Callable[..., Image], tmp_path: Path
 ) -> None:
@@ -425,6 +438,19 @@ def test_the_order_of_the_axes_can_be_set(
 ) -> None:
     path = user_model({"output0": rows()}, shape=("N", "C", "H", "W"))
     assert only(started(path, axes="nhwc", input_side_px=64), picture())[2] == LETTERBOXED
+
+
+def test_a_size_of_0_is_refused_with_a_remedy_that_works(
+    user_model: UserModel, picture: Callable[..., Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = user_model({"output0": rows()}, shape=(0, 3, 0, 64), name="model")
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(ConfigurationError) as refused:
+        started(path)
+    assert str(refused.value).startswith("option model: the shape [0, 3, 0, 64] of its input")
+    exec(str(refused.value).split("\n", 1)[1])
+    opened = started(path.with_name("open.onnx"), input_side_px=64)
+    assert only(opened, picture())[2] == LETTERBOXED
 
 
 def test_a_size_that_the_model_does_not_take_is_refused(user_model: UserModel) -> None:

@@ -80,6 +80,28 @@ def names_in_metadata(metadata: dict[str, str]) -> Names | None:
         ) from None
 
 
+def agreed_names(chosen: Names | None, metadata: dict[str, str]) -> Names | None:
+    """Return the chosen names, or else those in a model's metadata.
+
+    Raises:
+        ConfigurationError: Both have names, and not equally many; or those in the metadata can't be
+            read and none were chosen.
+    """
+    if chosen is None:
+        return names_in_metadata(metadata)
+    try:
+        written = names_in_metadata(metadata)
+    except ConfigurationError:
+        return chosen
+    if written is not None and len(written) != len(chosen):
+        raise ConfigurationError(
+            f"option labels: the file's metadata has {len(written)} labels ({written[0]} … "
+            f"{written[-1]}), but {len(chosen)} are given by the option, or config.json; give one "
+            "for each, in their order, or leave the option out"
+        )
+    return chosen
+
+
 def fingerprint_with(fingerprint: str, labels: Names | None, preprocessing: str = "") -> str:
     """Return the fingerprint of a model together with its labels and preprocessing.
 

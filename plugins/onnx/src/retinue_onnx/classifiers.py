@@ -21,7 +21,7 @@ from retinue_onnx.letterbox import Placement
 from retinue_onnx.options import Scores
 from retinue_onnx.preprocessing import Choices, Preprocessing
 from retinue_onnx.readers.reader import sigmoid
-from retinue_onnx.session import Array, OnnxSession, canvas_size
+from retinue_onnx.session import Array, OnnxSession, canvas_size, remedy_of_failure
 
 LOGITS = "logits"
 """The output of Hugging Face's exporter, which can have more outputs."""
@@ -111,8 +111,7 @@ def recognised_classifier(
     """
     is_ultralytics = session.metadata.get("task") == "classify"
     height, width = canvas_size(session, side_px, default=None)
-    remedy = "set option input_side_px to the size it was trained for, or export it again"
-    outputs = session.probe(height=height, width=width, remedy=remedy)
+    outputs = session.probe(height=height, width=width, remedy=remedy_of_failure(session))
     number = _output(session, outputs)
     [answer, *_] = outputs[number].reshape(session.batch or 1, -1)
     return Classifier(

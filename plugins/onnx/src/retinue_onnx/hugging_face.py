@@ -38,6 +38,10 @@ WARPED_PX = 384
 """ConvNeXT stretches images for networks of this size or more, instead of cropping them."""
 
 
+RESCALE_ONLY = "MobileViT"
+"""The image processor that never normalises pixels, and therefore doesn't save ``do_normalize``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
     """The settings in the files, under the names of the options; ``None`` for missing ones.
@@ -163,6 +167,8 @@ def _square(size: Any) -> int | None:
 def _scale(settings: Mapping[str, Any]) -> tuple[PerChannel, PerChannel] | tuple[None, None]:
     """Return mean and standard deviation, for pixels from 0 to 1."""
     rescales, normalises = settings.get("do_rescale", True), settings.get("do_normalize")
+    if str(settings.get("image_processor_type")).startswith(RESCALE_ONLY):
+        normalises = False
     if normalises is None:
         return None, None
     factor = float(settings.get("rescale_factor", 1 / 255)) if rescales else 1.0

@@ -31,7 +31,7 @@ from retinue_onnx.readers.yolo import (
     YoloXDecoded,
 )
 from retinue_onnx.readers.yolo_nas import YoloNas, YoloNasBatch, YoloNasFlat
-from retinue_onnx.session import Array, OnnxSession, canvas_size
+from retinue_onnx.session import Array, OnnxSession, canvas_size, remedy_of_failure
 
 READERS: tuple[type[Reader], ...] = (
     NanoDet,
@@ -64,6 +64,9 @@ DYNAMIC_SIDE_PX = 640
 """Side of the canvas in pixels if neither the network nor the user sets it: the training size of
 YOLO and RT-DETR.
 """
+
+BACKGROUND = ("__background__", "background")
+"""Names of class 0 in lists of torchvision and TensorFlow."""
 
 COCO_SIZES = (len(coco_names()), len(coco_id_names()))
 """Numbers of classes for which a model needs no labels."""
@@ -133,8 +136,7 @@ def recognised(
     """
     _check_task(session.metadata)
     height, width = canvas_size(session, side_px, default=DYNAMIC_SIDE_PX)
-    remedy = "set option input_side_px to the size it was exported for, or export it again"
-    outputs = session.probe(height=height, width=width, remedy=remedy)
+    outputs = session.probe(height=height, width=width, remedy=remedy_of_failure(session))
     probe = Probe(
         session.output_names,
         outputs,
@@ -221,13 +223,21 @@ def _not_understood(probe: Probe, families: Sequence[type[Reader]]) -> Configura
             f"an input of {probe.width} × {probe.height} pixels: {_found(probe)}. Needed: "
             f"{understood}. Leave the option out, or choose another layout"
         )
-    is_classifier = probe.only(probe.batch, None) is not None
+    if probe.only(probe.batch, None) is not None:
+        return ConfigurationError(
+            f"option model: its output looks like a classifier's: {_found(probe)}. Use onnx-labels"
+        )
+    if probe.only(probe.batch, None, None, None) is not None:
+        return ConfigurationError(
+            "option model: its output has a number for each pixel, as in semantic segmentation: "
+            f"{_found(probe)}. No detector reads that: use a model that finds boxes"
+        )
     return ConfigurationError(
         f"option model: its outputs are not understood. Found for an input of {probe.width} × "
         f"{probe.height} pixels: {_found(probe)}.\n"
         f"Understood are:\n{understood}.\n"
         "Export the model in one of these forms, and set option labels if it has other classes "
-        "than COCO" + (". It looks like a classifier: use onnx-labels" if is_classifier else "")
+        "than COCO"
     )
 
 
@@ -240,16 +250,23 @@ def _wrong_labels(probe: Probe, fitting: Sequence[Reader]) -> ConfigurationError
         if probe.labels is None
         else f"{len(probe.labels)} labels (from the option, the file's metadata, or config.json)"
     )
+    one_more = None if probe.labels is None else len(probe.labels) + 1
+    extra = ""
+    if any(isinstance(one, RfDetr) and one.classes == one_more for one in fitting):
+        extra = ". RF-DETR often has one column more than classes: add a last label, such as N/A"
     return ConfigurationError(
         f"option labels: the model has {classes}, but there are {given}; give one label for each "
-        f"class, in the order of the class ids. Outputs: {_found(probe)}"
+        f"class, in the order of the class ids{extra}. Outputs: {_found(probe)}"
     )
 
 
 def _labels(reader: Reader, given: Names | None) -> Names:
-    """Return the given labels, or COCO's."""
+    """Return the given labels, or COCO's.
+
+    torchvision's lists (``weights.meta["categories"]``) begin with the background, class 0.
+    """
     if given is not None:
-        return given
+        return given[1:] if reader.first_class and given[0] in BACKGROUND else given
     if reader.classes == len(coco_id_names()):
         return coco_id_names()
     return coco_id_names()[reader.first_class :] if reader.first_class else coco_names()

@@ -189,6 +189,17 @@ class OnnxSession:
                 "nchw or nhwc, or export the model with fixed channels"
             )
         self.image, self.dtype = images[0].name, _TYPES[images[0].type]
+        if 0 in images[0].shape:
+            axes_of_0 = [axis for axis, size in enumerate(images[0].shape) if size == 0]
+            number = [one.name for one in inputs].index(self.image)
+            raise ConfigurationError(
+                f"option model: the shape {images[0].shape} of its input {self.image} has a size "
+                "of 0. If the size should be open, write the model again:\n"
+                "import onnx; model = onnx.load('model.onnx')\n"
+                f"for axis in {axes_of_0}: model.graph.input[{number}].type.tensor_type.shape"
+                ".dim[axis].dim_param = f'size {axis}'\n"
+                "onnx.save(model, 'open.onnx')"
+            )
         self.others = others
         self.channels_last = orders == ["nhwc"]
         sizes = [size if isinstance(size, int) else None for size in images[0].shape]
@@ -286,6 +297,13 @@ class OnnxSession:
         if PIXEL_MASK_INPUT in self.others:
             inputs[PIXEL_MASK_INPUT] = np.ones((count, height, width), np.int64)
         return checked(self._session.run(None, inputs))
+
+
+def remedy_of_failure(session: "OnnxSession") -> str:
+    """Return a remedy for a network that fails on a black image."""
+    if None in (session.height, session.width):
+        return "set option input_side_px to the size it was exported for, or export it again"
+    return "export it again, with a batch of 1 or an open one, and check it with onnxruntime"
 
 
 def canvas_size(
