@@ -203,7 +203,7 @@ MISSING: dict[str, tuple[str, dict[str, Any], str]] = {
     "labels": ("torchvision", {"labels": None}, r"option labels: .* 3 classes.* 1000 labels"),
     "other labels": ("keras", {"labels": ("one",)}, r"option labels: .* 3 classes.* 1 labels"),
     "other labels in the file": (
-        "ultralytics", {"labels": ("one",)}, r"option labels: .*metadata has 3 labels.* but 1 are",
+        "ultralytics", {"labels": ("one",)}, r"option labels: .* 3 classes.* 1 labels",
     ),
     "size": ("hugging-face", {"input_side_px": None}, "option input_side_px: .*such as 224"),
     "other size": ("keras", {"input_side_px": 64}, "option input_side_px: .* only takes 32 × 32"),

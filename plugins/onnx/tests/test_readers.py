@@ -314,6 +314,13 @@ VARIANTS: dict[str, tuple[str, Outputs, dict[str, str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["detr", "rt-detr-logits", "deformable-detr"])
+def test_the_names_of_the_authors_of_detr_are_known(name: str) -> None:
+    outputs = {f"pred_{key.removeprefix('pred_')}": a for key, a in CASES[name][0].items()}
+    assert set(outputs) == {"pred_logits", "pred_boxes"}
+    assert chosen_reader(probe(outputs, 3), name).name == name
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_of_a_format_are_read(user_model: UserModel, picture: Image, name: str) -> None:
     layout, outputs, metadata = VARIANTS[name]

@@ -211,8 +211,15 @@ def test_an_open_size_is_that_of_the_export(
     path = user_model(
         {"output0": rows()}, shape=("N", 3, "H", "W"), metadata={"imgsz": "[320, 416]"}
     )
-    for side_px, size in [(None, [320, 416]), (96, [96, 96])]:
-        (result,) = started(path, input_side_px=side_px).detect([picture()])
+    square = user_model(
+        {"output0": rows()}, shape=("N", 3, "H", "W"), metadata={"imgsz": "96"}, name="square"
+    )
+    for model, side_px, size in [
+        (path, None, [320, 416]),
+        (path, 96, [96, 96]),
+        (square, None, [96, 96]),
+    ]:
+        (result,) = started(model, input_side_px=side_px).detect([picture()])
         assert isinstance(result, Findings)
         assert isinstance(result.raw_response, dict)
         assert result.raw_response["input"] == size
@@ -230,10 +237,11 @@ def test_an_open_size_is_filled_in(user_model: UserModel, picture: Callable[...,
 def test_labels_inside_the_model_are_used(
     user_model: UserModel, picture: Callable[..., Image]
 ) -> None:
-    path = user_model({"output0": rows()}, metadata={"names": "{0: 'x', 1: 'y', 2: 'zebu'}"})
-    detector = ObjectDetector(ObjectOptions(model=path))
-    detector.start()
-    assert only(detector, picture())[0] == "zebu"
+    for names in ("{0: 'x', 1: 'y', 2: 'zebu'}", '{"0": "x", "1": "y", "2": "zebu"}'):
+        path = user_model({"output0": rows()}, metadata={"names": names})
+        detector = ObjectDetector(ObjectOptions(model=path))
+        detector.start()
+        assert only(detector, picture())[0] == "zebu"
 
 
 def test_as_many_labels_are_needed_as_in_the_metadata(

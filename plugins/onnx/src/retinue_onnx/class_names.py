@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -58,11 +59,11 @@ def chosen_names(labels: Path | Names) -> Names:
     return names
 
 
-def names_in_metadata(metadata: dict[str, str]) -> Names | None:
+def names_in_metadata(metadata: Mapping[str, str]) -> Names | None:
     """Return the names in a model's metadata; ``None`` if its exporter wrote none.
 
     Ultralytics' exporters write ``names`` as a Python dictionary, ``{0: 'person', …}``
-    (https://docs.ultralytics.com/modes/export).
+    (https://docs.ultralytics.com/modes/export), and others as one of JSON, whose keys are texts.
 
     Raises:
         ConfigurationError: The names can't be read.
@@ -72,34 +73,14 @@ def names_in_metadata(metadata: dict[str, str]) -> Names | None:
         return None
     try:
         names = ast.literal_eval(text)
+        if isinstance(names, dict):
+            names = {int(index): name for index, name in names.items()}
         return tuple(str(names[index]) for index in range(len(names))) or None
     except (KeyError, ValueError, SyntaxError, TypeError, IndexError, RecursionError, MemoryError):
         raise ConfigurationError(
             f"option labels: the file's metadata has labels that can't be read: names={text:.80}; "
             "set the option, with one label for each class in the order of the class ids"
         ) from None
-
-
-def agreed_names(chosen: Names | None, metadata: dict[str, str]) -> Names | None:
-    """Return the chosen names, or else those in a model's metadata.
-
-    Raises:
-        ConfigurationError: Both have names, and not equally many; or those in the metadata can't be
-            read and none were chosen.
-    """
-    if chosen is None:
-        return names_in_metadata(metadata)
-    try:
-        written = names_in_metadata(metadata)
-    except ConfigurationError:
-        return chosen
-    if written is not None and len(written) != len(chosen):
-        raise ConfigurationError(
-            f"option labels: the file's metadata has {len(written)} labels ({written[0]} … "
-            f"{written[-1]}), but {len(chosen)} are given by the option, or config.json; give one "
-            "for each, in their order, or leave the option out"
-        )
-    return chosen
 
 
 def fingerprint_with(fingerprint: str, labels: Names | None, preprocessing: str = "") -> str:

@@ -8,12 +8,7 @@ from pydantic import Field
 from retinue_sdk import ConfigurationError, Detection, Findings, Image, Json, Result
 from retinue_sdk.training import Trainer
 
-from retinue_onnx.class_names import (
-    agreed_names,
-    chosen_names,
-    fingerprint_with,
-    names_in_metadata,
-)
+from retinue_onnx.class_names import chosen_names, fingerprint_with, names_in_metadata
 from retinue_onnx.detector import OnnxDetector, Placed
 from retinue_onnx.hugging_face import export_beside
 from retinue_onnx.imagenet import imagenet
@@ -315,7 +310,7 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
                 crop=options.crop,
             ).completed_by(self._export, takes_bytes=session.takes_bytes),
             scores=options.scores,
-            labels=agreed_names(self._labels, session.metadata),
+            labels=self._labels or names_in_metadata(session.metadata),
             side_px=options.input_side_px or self._export.side_px(session.height, session.width),
         )
         names, thresholds = self._classifier.labels, thresholds_in_metadata(session.metadata)

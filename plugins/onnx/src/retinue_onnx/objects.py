@@ -8,7 +8,7 @@ from pydantic import Field
 from retinue_sdk import ConfigurationError, Detection, DetectorNotReadyError, Json
 from retinue_sdk.training import Trainer
 
-from retinue_onnx.class_names import agreed_names, chosen_names, fingerprint_with
+from retinue_onnx.class_names import chosen_names, fingerprint_with, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
 from retinue_onnx.hugging_face import export_beside
 from retinue_onnx.options import Axes, OwnModelOptions, Resize
@@ -164,7 +164,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             ).completed_by(export, takes_bytes=session.takes_bytes),
             layout=options.layout,
             likely=export.layout,
-            labels=agreed_names(self._labels, session.metadata),
+            labels=self._labels or names_in_metadata(session.metadata),
             side_px=options.input_side_px or export.side_px(session.height, session.width),
         )
         unknown = [name for name in options.thresholds if name not in self._recognised.labels]

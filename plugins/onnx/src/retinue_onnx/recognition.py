@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from retinue_sdk import ConfigurationError, Image, Pixels
 
 from retinue_onnx.candidates import Candidates
-from retinue_onnx.class_names import Names, coco_id_names, coco_names
+from retinue_onnx.class_names import Names, coco_id_names, coco_names, names_in_metadata
 from retinue_onnx.letterbox import Placement
 from retinue_onnx.preprocessing import Choices, Preprocessing
 from retinue_onnx.readers.detr import (
@@ -147,6 +147,8 @@ def recognised(
         session.metadata,
     )
     reader = chosen_reader(probe, layout, likely)
+    if reader.classes is None:
+        _check_number(labels, session.metadata)
     return ObjectLayout(
         reader,
         choices.applied_to(reader.preprocessing, takes_bytes=session.takes_bytes),
@@ -171,6 +173,24 @@ def _check_task(metadata: Mapping[str, str]) -> None:
         f"option model: the task in the file's metadata is {task}, and onnx-objects only reads the "
         f"boxes of the tasks detect, segment and pose; {remedy}"
     )
+
+
+def _check_number(labels: Names | None, metadata: Mapping[str, str]) -> None:
+    """Refuse labels whose number differs from that in the metadata, as the outputs don't show it.
+
+    Raises:
+        ConfigurationError: The numbers differ.
+    """
+    try:
+        written = names_in_metadata(metadata)
+    except ConfigurationError:
+        return  # the labels replace them
+    if labels is not None and written is not None and len(written) != len(labels):
+        raise ConfigurationError(
+            f"option labels: the file's metadata has {len(written)} labels ({written[0]} … "
+            f"{written[-1]}), but {len(labels)} are given by the option, or config.json; give one "
+            "for each, in their order, or leave the option out"
+        )
 
 
 def chosen_reader(probe: Probe, layout: str | None = None, likely: str | None = None) -> Reader:

@@ -312,7 +312,8 @@ def canvas_size(
     """Return height and width of the canvas in pixels.
 
     Args:
-        session: The loaded network. Its metadata can have Ultralytics' size of the export.
+        session: The loaded network. Its metadata can have the size of the export, as Ultralytics
+            writes it.
         side_px: The user's size.
         default: The size if neither the network, nor its metadata, nor the user sets it.
 
@@ -320,7 +321,7 @@ def canvas_size(
         ConfigurationError: The user's size differs from the network's, or there is none.
     """
     usual = [int(side) for side in re.findall(r"\d+", session.metadata.get("imgsz", ""))]
-    high, wide = usual if len(usual) == 2 and all(usual) else (default, default)
+    high, wide = (usual * 2)[:2] if len(usual) in (1, 2) and all(usual) else (default, default)
     height, width = session.height or side_px or high, session.width or side_px or wide
     if height is None or width is None:
         raise ConfigurationError(

@@ -31,8 +31,11 @@ class _Transformer(Reader):
         width: Width of the canvas, in pixels.
     """
 
-    LOGITS: ClassVar[str] = "logits"
-    BOXES: ClassVar[str] = "pred_boxes"
+    NAMES: ClassVar[Sequence[tuple[str, str]]] = (
+        ("logits", "pred_boxes"),
+        ("pred_logits", "pred_boxes"),
+    )
+    """The outputs' names in transformers, and those of the networks' authors."""
 
     classes: int
     order: tuple[int, int]
@@ -42,10 +45,10 @@ class _Transformer(Reader):
     @classmethod
     def fit(cls, probe: Probe) -> Self | None:
         """Accept the two names, with matching shapes."""
-        found = probe.named(cls.LOGITS, cls.BOXES)
-        if found is None:
+        names = next((names for names in cls.NAMES if probe.named(*names)), None)
+        if names is None:
             return None
-        logits, boxes = found
+        logits, boxes = (probe.outputs[probe.at[name]] for name in names)
         if (
             logits.ndim != 3
             or logits.dtype.kind != "f"
@@ -53,7 +56,7 @@ class _Transformer(Reader):
             or (classes := cls._classes(logits.shape[2], probe)) is None
         ):
             return None
-        order = probe.at[cls.LOGITS], probe.at[cls.BOXES]
+        order = probe.at[names[0]], probe.at[names[1]]
         return cls(classes, order, probe.height, probe.width)
 
     @classmethod
@@ -197,5 +200,4 @@ class RfDetr(_Transformer):
     name: ClassVar[str] = "rf-detr"
     outputs: ClassVar[str] = "RF-DETR: dets (N, Q, 4), labels (N, Q, classes)"
     preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "imagenet")
-    LOGITS: ClassVar[str] = "labels"
-    BOXES: ClassVar[str] = "dets"
+    NAMES: ClassVar[Sequence[tuple[str, str]]] = (("labels", "dets"),)
