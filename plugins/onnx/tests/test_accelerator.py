@@ -117,7 +117,7 @@ def test_an_image_for_which_a_network_answers_nan_fails_alone(
     path = user_model({"output": cells}, shape=("N", 3, 64, 64), blackout=True)
     labels = ("ant", "bee", "cicada")
     detector = ObjectDetector(
-        ObjectOptions(model=path, labels=labels, resize="stretch", fused=fused, max_batch_size=4)
+        ObjectOptions(model=path, labels=labels, resize="stretch", fused=fused)
     )
     detector.start()
     black = Image.from_pixels(np.zeros((64, 64, 3), np.uint8))

@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto
 from PIL import Image as PillowImage
 from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
+from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_sdk import (
     ConfigurationError,
@@ -203,6 +204,26 @@ def test_a_fixed_batch_that_is_never_full_is_told(
     path = user_model({"output0": np.repeat(rows(), 2, axis=0)}, shape=(2, 3, 64, 64))
     started(path, max_batch_size=images)
     assert ("set the option max_batch_size to 2" in caplog.text) == said
+
+
+def test_an_open_batch_is_tried_if_the_options_allow_batches(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    """torchvision's detectors answer for the first image of a batch."""
+    shape = ("N", 3, 64, 64)
+    first = {"17": np.array([BOX], np.float32), "25": np.array([3], np.int64),
+             "31": np.array([0.75], np.float32)}  # fmt: skip
+    for number, outputs in enumerate(({"output0": rows()}, first)):
+        path = user_model(outputs, shape=shape, name=f"first-{number}")
+        assert only(started(path), picture())[0] == "cicada"
+        with pytest.raises(ConfigurationError, match=r"^option max_batch_size: .* one image; set"):
+            started(path, max_batch_size=2)
+    classifier = user_model({"logits": np.eye(1, 3, dtype=np.float32)}, shape=shape, name="labels")
+    options = {"model": classifier, "labels": LABELS, "pixels": "0-1", "resize": "stretch",
+               "scores": "logits"}  # fmt: skip
+    OnnxLabelDetector(OnnxLabelOptions(**options)).start()
+    with pytest.raises(ConfigurationError, match=r"^option max_batch_size: .* one image; set"):
+        OnnxLabelDetector(OnnxLabelOptions(**options, max_batch_size=2)).start()
 
 
 def test_an_open_size_is_that_of_the_export(

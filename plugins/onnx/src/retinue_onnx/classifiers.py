@@ -21,7 +21,13 @@ from retinue_onnx.letterbox import Placement
 from retinue_onnx.options import Scores
 from retinue_onnx.preprocessing import Choices, Preprocessing
 from retinue_onnx.readers.reader import sigmoid
-from retinue_onnx.session import Array, OnnxSession, canvas_size, remedy_of_failure
+from retinue_onnx.session import (
+    Array,
+    OnnxSession,
+    canvas_size,
+    one_image_only,
+    remedy_of_failure,
+)
 
 LOGITS = "logits"
 """The output of Hugging Face's exporter, which can have more outputs."""
@@ -95,6 +101,7 @@ def recognised_classifier(
     scores: Scores | None = None,
     labels: Names | None = None,
     side_px: int | None = None,
+    images: int = 1,
 ) -> Classifier:
     """Return the layout of a classifier, after running it once on a black image.
 
@@ -104,16 +111,22 @@ def recognised_classifier(
         scores: The meaning of the scores, if the user sets it.
         labels: The labels that the user or the file gives; ``None`` without any.
         side_px: Side of the canvas in pixels, if the network leaves it open.
+        images: Maximum number of images in a batch.
 
     Raises:
-        ConfigurationError: The network isn't a classifier, the labels don't match its classes, or
-            it could be used in several ways. The error names the option that decides.
+        ConfigurationError: The network isn't a classifier, can't take batches, the labels don't
+            match its classes, or it could be used in several ways. The error names the option that
+            decides.
     """
     is_ultralytics = session.metadata.get("task") == "classify"
     height, width = canvas_size(session, side_px, default=None)
     outputs = session.probe(height=height, width=width, remedy=remedy_of_failure(session))
     number = _output(session, outputs)
     [answer, *_] = outputs[number].reshape(session.batch or 1, -1)
+    if images > 1 and session.batch is None:
+        pair = session.probe_two(height=height, width=width)[number]
+        if pair.size != 2 * answer.size:
+            raise one_image_only(f"{session.output_names[number]} {pair.shape}")
     return Classifier(
         number,
         scores or _scores(answer),

@@ -312,6 +312,7 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
             scores=options.scores,
             labels=self._labels or names_in_metadata(session.metadata),
             side_px=options.input_side_px or self._export.side_px(session.height, session.width),
+            images=self._parallelism.images,
         )
         names, thresholds = self._classifier.labels, thresholds_in_metadata(session.metadata)
         self._classes = _with_groups(names, thresholds)

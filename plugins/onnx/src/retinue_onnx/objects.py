@@ -166,6 +166,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             likely=export.layout,
             labels=self._labels or names_in_metadata(session.metadata),
             side_px=options.input_side_px or export.side_px(session.height, session.width),
+            images=self._parallelism.images,
         )
         unknown = [name for name in options.thresholds if name not in self._recognised.labels]
         if unknown:

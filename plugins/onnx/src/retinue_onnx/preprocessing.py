@@ -109,8 +109,8 @@ class Preprocessing:
         scale: dict[str, Any] = {"pixels": self.pixels}
         if self.pixels is None:
             scale = {
-                "mean": [value / 255 for value in self.mean],
-                "std": [value / 255 for value in self.deviation],
+                "mean": [float(f"{value / 255:.6g}") for value in self.mean],
+                "std": [float(f"{value / 255:.6g}") for value in self.deviation],
             }
         extra: dict[str, Any] = {}
         if self.resize == "crop":
@@ -174,13 +174,16 @@ class Choices:
         elif self.pixels is not None:
             usual = usual.with_pixels(self.pixels)
         if self.mean is not None and self.std is not None:
-            red, green, blue = self.mean
-            usual = replace(usual, mean=(red * 255, green * 255, blue * 255))
-            red, green, blue = self.std
-            usual = replace(usual, deviation=(red * 255, green * 255, blue * 255))
+            usual = replace(usual, mean=_in_255(self.mean), deviation=_in_255(self.std))
         return replace(
             usual,
             resize=self.resize or usual.resize,
             channels=self.channels or usual.channels,
             crop=self.crop or usual.crop,
         )
+
+
+def _in_255(ratios: Colour) -> Colour:
+    """Return ratios as parts of 255, rounded so that ImageNet's are recognised."""
+    red, green, blue = (float(f"{ratio * 255:.9g}") for ratio in ratios)
+    return red, green, blue

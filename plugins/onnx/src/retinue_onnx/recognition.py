@@ -1,7 +1,7 @@
 """Choose the reader of a network by the names and shapes of its outputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retinue_sdk import ConfigurationError, Image, Pixels
 
@@ -31,7 +31,13 @@ from retinue_onnx.readers.yolo import (
     YoloXDecoded,
 )
 from retinue_onnx.readers.yolo_nas import YoloNas, YoloNasBatch, YoloNasFlat
-from retinue_onnx.session import Array, OnnxSession, canvas_size, remedy_of_failure
+from retinue_onnx.session import (
+    Array,
+    OnnxSession,
+    canvas_size,
+    one_image_only,
+    remedy_of_failure,
+)
 
 READERS: tuple[type[Reader], ...] = (
     NanoDet,
@@ -119,6 +125,7 @@ def recognised(
     likely: str | None = None,
     labels: Names | None = None,
     side_px: int | None = None,
+    images: int = 1,
 ) -> ObjectLayout:
     """Return the layout of a network, after running it once on a black image.
 
@@ -129,10 +136,11 @@ def recognised(
         likely: The name of the reader to choose if several understand the outputs.
         labels: The labels that the user or the file gives; ``None`` without any.
         side_px: Side of the canvas in pixels, if the network leaves it open.
+        images: Maximum number of images in a batch.
 
     Raises:
-        ConfigurationError: No reader understands the outputs, several do, or the labels don't
-            match them.
+        ConfigurationError: No reader understands the outputs, several do, the labels don't match
+            them, or the network can't take batches.
     """
     _check_task(session.metadata)
     height, width = canvas_size(session, side_px, default=DYNAMIC_SIDE_PX)
@@ -149,6 +157,10 @@ def recognised(
     reader = chosen_reader(probe, layout, likely)
     if reader.classes is None:
         _check_number(labels, session.metadata)
+    if images > 1 and session.batch is None:
+        pair = session.probe_two(height=height, width=width)
+        if type(reader).fit(replace(probe, outputs=pair, batch=2)) is None:
+            raise one_image_only(_found(replace(probe, outputs=pair)))
     return ObjectLayout(
         reader,
         choices.applied_to(reader.preprocessing, takes_bytes=session.takes_bytes),

@@ -251,6 +251,17 @@ class OnnxSession:
             raise damaged
         return outputs
 
+    def probe_two(self, *, height: int, width: int) -> list[Array]:
+        """Run a network whose batch is open on two black images, to inspect its outputs.
+
+        Raises:
+            ConfigurationError: It only takes one image.
+        """
+        try:
+            return self.run(np.zeros((2, 3, height, width), np.float32))
+        except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
+            raise one_image_only(str(error).strip()) from error
+
     def require(
         self, network: str, size: tuple[int, int], outputs: Mapping[str, tuple[int, ...]]
     ) -> None:
@@ -297,6 +308,14 @@ class OnnxSession:
         if PIXEL_MASK_INPUT in self.others:
             inputs[PIXEL_MASK_INPUT] = np.ones((count, height, width), np.int64)
         return checked(self._session.run(None, inputs))
+
+
+def one_image_only(reason: str) -> ConfigurationError:
+    """Return the error of a network that can't take the batches that the options allow."""
+    return ConfigurationError(
+        "option max_batch_size: the size of the model's batch is open, but the model only answers "
+        f"for one image; set the option to 1, or export the model again ({reason})"
+    )
 
 
 def remedy_of_failure(session: "OnnxSession") -> str:
