@@ -17,6 +17,7 @@ from retinue_sdk.reference import ImageReference
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
+    from PIL.ImageFile import ImageFile
 
     from retinue_sdk.decode import Pixels
 
@@ -35,12 +36,14 @@ class _Content:
         data: The object's bytes.
         pixels: Shape (height, width, 3), uint8, RGB.
         shrunk: The image at fractions of its size.
+        opened: The file, if it was measured and can be decoded smaller.
     """
 
     lock: Lock = field(default_factory=Lock)
     data: bytes | None = None
     pixels: "Pixels | None" = None
     shrunk: "dict[int, PillowImage.Image]" = field(default_factory=dict)
+    opened: "ImageFile | None" = None
 
 
 class Image:
@@ -177,9 +180,9 @@ class Image:
         content = self._content
         with content.lock:
             if self._size_px is None:
-                from retinue_sdk.decode import measure
+                from retinue_sdk.decode import open_to_measure
 
-                self._size_px = self._explained(content, measure)
+                self._size_px, content.opened = self._explained(content, open_to_measure)
             return self._size_px
 
     def resized_pixels(self, width: int, height: int, *, part: BoundingBox = WHOLE) -> "Pixels":
@@ -274,7 +277,10 @@ class Image:
             if shrink == 1 or not is_shrinkable(self._read(content)):
                 return PillowImage.fromarray(self._decoded(content))
             began = time.perf_counter()
-            smaller = self._explained(content, partial(decode_smaller, shrink=shrink))
+            opened, content.opened = content.opened, None
+            smaller = self._explained(
+                content, partial(decode_smaller, shrink=shrink, opened=opened)
+            )
             content.shrunk[shrink] = smaller
             self.decode_seconds += time.perf_counter() - began
         return content.shrunk[shrink]

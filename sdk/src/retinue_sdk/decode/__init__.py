@@ -11,6 +11,7 @@ from retinue_sdk.decode.pixels import (
     decode_smaller,
     is_shrinkable,
     measure,
+    open_to_measure,
     shrink_of,
 )
 from retinue_sdk.decode.resize import resized
@@ -24,6 +25,7 @@ __all__ = [
     "is_shrinkable",
     "is_truncated",
     "measure",
+    "open_to_measure",
     "resized",
     "shrink_of",
 ]

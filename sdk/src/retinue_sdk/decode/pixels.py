@@ -105,7 +105,13 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     return pixels
 
 
-def decode_smaller(data: bytes, limits: ImageLimits, *, shrink: int) -> PillowImage.Image:
+def decode_smaller(
+    data: bytes,
+    limits: ImageLimits,
+    *,
+    shrink: int,
+    opened: ImageFile.ImageFile | None = None,
+) -> PillowImage.Image:
     """Decode an image file as ``decode`` does, to resize it.
 
     Args:
@@ -113,6 +119,7 @@ def decode_smaller(data: bytes, limits: ImageLimits, *, shrink: int) -> PillowIm
         limits: Checked against the file's size and the size in its header.
         shrink: 1, 2, 4 or 8, as ``shrink_of`` returns it. A file that ``is_shrinkable`` is decoded
             at this fraction of its size, rounded up, which is faster.
+        opened: The result of ``open_to_measure``, which can be decoded once.
 
     Returns:
         A loaded image in RGB, as displayed.
@@ -124,7 +131,7 @@ def decode_smaller(data: bytes, limits: ImageLimits, *, shrink: int) -> PillowIm
     if shrink == 1 or not is_shrinkable(data):
         return PillowImage.fromarray(decode(data, limits))
     limits.check_bytes(len(data))
-    with _explaining(data, limits), _opened(data, limits) as file:
+    with _explaining(data, limits), opened or _opened(data, limits) as file:
         full_size = file.size
         width, height = (max(side // shrink, 1) for side in full_size)
         file.draft(None, (width, height))
@@ -161,15 +168,28 @@ def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
     Raises:
         InvalidImageError: As for ``decode``, except for damage after the header.
     """
+    return open_to_measure(data, limits)[0]
+
+
+def open_to_measure(
+    data: bytes, limits: ImageLimits
+) -> tuple[tuple[int, int], ImageFile.ImageFile | None]:
+    """Measure an image as ``measure`` does, to decode it later.
+
+    Returns:
+        The size, and the opened file for ``decode_smaller`` if it ``is_shrinkable``.
+    """
     limits.check_bytes(len(data))
     with _explaining(data, limits):
         data = bmp.embedded(data)
         if data.startswith(b"BM"):
             image = _checked_bmp(data, limits)
-            return image.width, image.height
-        with _opened(data, limits, with_pixels=False) as file:
-            width, height = file.size
-            return (height, width) if _orientation(file) in _ON_ITS_SIDE else (width, height)
+            return (image.width, image.height), None
+        file = _opened(data, limits, with_pixels=False)
+        width, height = file.size
+        is_on_its_side = _orientation(file) in _ON_ITS_SIDE
+        size = (height, width) if is_on_its_side else (width, height)
+        return size, file if is_shrinkable(data) else None
 
 
 @contextmanager
@@ -219,10 +239,9 @@ def _register_heif() -> None:
     register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
-@contextmanager
 def _opened(
     data: bytes, limits: ImageLimits, *, with_pixels: bool = True, filler: int = 0
-) -> Iterator[ImageFile.ImageFile]:
+) -> ImageFile.ImageFile:
     """Open a file with Pillow and check its size. Continue a truncated file if that helps.
 
     Args:
@@ -251,12 +270,12 @@ def _opened(
     if structure.is_heif(data):
         _register_heif()
         formats = FORMATS
-    with PillowImage.open(BytesIO(data), formats=formats) as file:
-        limits.check_pixels(*file.size)
-        if structure.is_jpeg(data):
-            file.decodermaxblock = len(data)  # one call of libjpeg, not one for each 64 KB
-        file.info.pop("xmp", None)  # has an orientation, too, that TIFFs would be turned by
-        yield file
+    file = PillowImage.open(BytesIO(data), formats=formats)
+    limits.check_pixels(*file.size)
+    if structure.is_jpeg(data):
+        file.decodermaxblock = len(data)  # one call of libjpeg, not one for each 64 KB
+    file.info.pop("xmp", None)  # has an orientation, too, that TIFFs would be turned by
+    return file
 
 
 def _load(data: bytes, limits: ImageLimits) -> Pixels:
