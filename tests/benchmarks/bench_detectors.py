@@ -3,8 +3,8 @@
 ``python -m benchmarks.bench_detectors`` (from tests/) prints the table, and writes
 benchmarks/detectors.json and plugins/onnx/README.md; ``--only onnx-pose`` measures again what it
 names. Both decode JPEGs of 1280 × 960 pixels with a thread a core, at a half or a quarter of their
-size if that is enough. The loop resizes them to the network's input and runs the network; it reads
-no answer. That of ``onnx-moderation`` compresses and crops them first, as its network's authors do.
+size if that is enough. The loop resizes and normalises them as the network's authors do, and runs
+the network; it reads no answer. That of ``onnx-moderation`` also compresses and crops them.
 That of ``onnx-text`` runs the networks for angles and reading too, once for each line
 that the detector found, with an input of the same size. The ratio is that of
 processor time, which other programs hardly change.
@@ -31,15 +31,17 @@ import numpy as np
 from benchmarks.page import with_tables
 
 NETWORKS = {
-    "onnx-objects": ("nanodet", (416, 416)),
-    "onnx-faces": ("centerface", (1024, 768)),
-    "onnx-labels": ("efficientnet-lite0", (224, 224)),
-    "onnx-moderation": ("open-nsfw", (256, 256)),
-    "onnx-text": ("text-lines", (960, 736)),
-    "onnx-segments": ("selfie", (256, 256)),
-    "onnx-pose": ("movenet", (256, 192)),
+    "onnx-objects": ("nanodet", (416, 416), (416, 312)),
+    "onnx-faces": ("centerface", (1024, 768), (1024, 768)),
+    "onnx-labels": ("efficientnet-lite0", (224, 224), (224, 168)),
+    "onnx-moderation": ("open-nsfw", (256, 256), (256, 256)),
+    "onnx-text": ("text-lines", (960, 736), (960, 720)),
+    "onnx-segments": ("selfie", (256, 256), (256, 256)),
+    "onnx-pose": ("movenet", (256, 192), (256, 192)),
 }
-"""The network of each detector, and the width and height of its input for these photographs."""
+"""The network of each detector, and for these photographs width and height of its input and of the
+resized photograph in it.
+"""
 
 PAGES = "onnx-text, pages of text"
 
@@ -88,7 +90,14 @@ def loop(name: str, lines: Mapping[bytes, Sequence[int]]) -> Callable[[bytes], A
     """
     from PIL import Image
 
-    network, size = NETWORKS[name]
+    network, size, inner = NETWORKS[name]
+    preprocessing = preprocessing_of(name)
+    order = slice(None, None, 1 if preprocessing.channels == "rgb" else -1)
+    mean, deviation = (
+        np.array(values[order], np.float32)[:, None, None]
+        for values in (preprocessing.mean, preprocessing.deviation)
+    )
+    top = (size[1] - inner[1]) // 2
     session = bare_session(network)
     entry = session.get_inputs()[0].name
     reading = [bare_session(other) for other in ("text-angle", "text-reading") if lines]
@@ -96,14 +105,24 @@ def loop(name: str, lines: Mapping[bytes, Sequence[int]]) -> Callable[[bytes], A
     def look(data: bytes) -> Any:
         file = Image.open(BytesIO(data))
         if not lines:
-            file.draft("RGB", size)
-        small = file.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+            file.draft("RGB", inner)
+        small = file.convert("RGB").resize(inner, Image.Resampling.BILINEAR)
         if name == "onnx-moderation":
             compressed = BytesIO()
             small.save(compressed, "JPEG")
             small = Image.open(compressed).crop((16, 16, 240, 240))
-        canvas = np.asarray(small, dtype=np.float32).transpose(2, 0, 1)[None]
-        answer = session.run(None, {entry: np.ascontiguousarray(canvas)})
+        pixels = np.asarray(small)
+        if size != inner:
+            canvas = np.full((size[1], size[0], 3), preprocessing.fill, np.uint8)
+            canvas[top : top + inner[1]] = pixels
+            pixels = canvas
+        planes = pixels.transpose(2, 0, 1)[order]
+        batch = np.ascontiguousarray(planes, dtype=np.float32)
+        if mean.any():
+            batch -= mean
+        if (deviation != 1).any():
+            batch /= deviation
+        answer = session.run(None, {entry: batch[None]})
         for width in lines.get(data, ()):
             for other, side in zip(reading, (192, width), strict=True):
                 line = np.zeros((1, 3, 48, side), np.float32)
@@ -111,6 +130,22 @@ def loop(name: str, lines: Mapping[bytes, Sequence[int]]) -> Callable[[bytes], A
         return answer
 
     return look
+
+
+def preprocessing_of(name: str) -> Any:
+    """Return how the network of a detector was trained to see images."""
+    from retinue_onnx import centerface, efficientnet, movenet, open_nsfw, selfie, text_lines
+    from retinue_onnx.readers.nanodet import NanoDet
+
+    return {
+        "onnx-objects": NanoDet.preprocessing,
+        "onnx-faces": centerface.CenterFace.preprocessing,
+        "onnx-labels": efficientnet.EfficientNet.preprocessing,
+        "onnx-moderation": open_nsfw.OpenNsfw.preprocessing,
+        "onnx-text": text_lines.PREPROCESSING,
+        "onnx-segments": selfie.Selfie.preprocessing,
+        "onnx-pose": movenet.MoveNet.preprocessing,
+    }[name]
 
 
 def lines_of(detector: Any, pictures: Sequence[bytes]) -> dict[bytes, list[int]]:

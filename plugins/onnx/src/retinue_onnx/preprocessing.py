@@ -97,11 +97,12 @@ class Preprocessing:
         order = (0, 1, 2) if self.channels == "rgb" else (2, 1, 0)
         for plane, channel in enumerate(order):  # plane by plane, which is several times faster
             mean, deviation = np.float32(self.mean[channel]), np.float32(self.deviation[channel])
-            values, out = canvases[..., channel], batch[:, plane]
-            if mean or deviation == 1:
-                values = np.subtract(values, mean, out=out)
+            values = batch[:, plane]
+            values[...] = canvases[..., channel]
+            if mean:
+                values -= mean
             if deviation != 1:
-                np.divide(values, deviation, out=out)
+                values /= deviation
         return batch
 
     def as_json(self) -> dict[str, Any]:
