@@ -28,6 +28,9 @@ SIZES_INPUT = "orig_target_sizes"
 (N, 2), int64 (``tools/export_onnx.py`` of lyuwenyu/RT-DETR).
 """
 
+MAX_INPUT_PIXELS = 2**26
+"""Maximum number of pixels of all images in an input: 64 of 1,024 × 1,024, or 0.8 GB as float32."""
+
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -232,14 +235,21 @@ class OnnxSession:
             As for ``run``, with the required number of images, or one.
 
         Raises:
-            ConfigurationError: The network fails.
+            ConfigurationError: The network fails, or its input is too large.
         """
+        images = self.batch or 1
+        if images * height * width > MAX_INPUT_PIXELS:
+            raise ConfigurationError(
+                f"option model: its input has {width:,} × {height:,} pixels and a batch of "
+                f"{images:,}, and can have at most {MAX_INPUT_PIXELS / 1e6:.0f} million pixels; "
+                "export it again with a smaller input"
+            )
         damaged = ConfigurationError(
             "option model: the network answers a black image with NaN or infinity; its weights are "
             "damaged, or too large for half precision: export it again, as float32"
         )
         try:
-            outputs = self.run(np.zeros((self.batch or 1, 3, height, width), np.float32))
+            outputs = self.run(np.zeros((images, 3, height, width), np.float32))
         except NotANumberError as error:
             raise damaged from error
         except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
@@ -339,7 +349,7 @@ def canvas_size(
     Raises:
         ConfigurationError: The user's size differs from the network's, or there is none.
     """
-    usual = [int(side) for side in re.findall(r"\d+", session.metadata.get("imgsz", ""))]
+    usual = numbers(session.metadata.get("imgsz", ""))
     high, wide = (usual * 2)[:2] if len(usual) in (1, 2) and all(usual) else (default, default)
     height, width = session.height or side_px or high, session.width or side_px or wide
     if height is None or width is None:
@@ -353,6 +363,11 @@ def canvas_size(
             f"not {side_px}; leave the option out"
         )
     return height, width
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers of up to nine digits in a text of a file's metadata."""
+    return [int(digits) for digits in re.findall(r"(?<!\d)\d{1,9}(?!\d)", text)]
 
 
 def checked(outputs: Sequence[Any]) -> list[Array]:

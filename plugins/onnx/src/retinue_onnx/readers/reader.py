@@ -14,7 +14,7 @@ from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import Names
 from retinue_onnx.graph import Graph, Head
 from retinue_onnx.preprocessing import Preprocessing
-from retinue_onnx.session import Array
+from retinue_onnx.session import Array, numbers
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Probe:
         """Return the number of columns that Ultralytics' pose model adds to a box; else 0."""
         if self.metadata.get("task") != "pose":
             return 0
-        sizes = re.findall(r"\d+", self.metadata.get("kpt_shape", ""))
-        return math.prod(map(int, sizes)) if sizes else 0
+        sizes = numbers(self.metadata.get("kpt_shape", ""))
+        return math.prod(sizes) if sizes else 0
 
     def named(self, *names: str) -> list[Array] | None:
         """Return the outputs of these names; ``None`` if one is missing."""
