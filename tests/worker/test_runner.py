@@ -22,7 +22,7 @@ from fakes.detectors import AnyScripted, AsyncScripted, Scripted, fine
 from fakes.history import MemoryHistory
 from fakes.runners import RunnerRig, running, said
 from fakes.waiting import settle, until
-from retinue_history import MonthTotals
+from retinue_history import DetectionRecord, MonthTotals
 from retinue_sdk import (
     ConfigurationError,
     Detection,
@@ -37,6 +37,7 @@ from retinue_sdk import (
 from retinue_sdk.plugins.manager import Filter
 from retinue_workers.detectors import runner as runner_module
 from retinue_workers.detectors.call import Call
+from retinue_workers.detectors.encoding import EncodedFindings, FindingsEncoder
 from retinue_workers.detectors.hang_detector import (
     HUNG_CALLS,
     LONGEST_PROBE_SECONDS,
@@ -454,6 +455,33 @@ async def test_an_answer_says_when_how_long_and_with_how_many(make: Make) -> Non
     assert answer.duration_ms >= 20
     assert answer.batch_size == 1
     assert not answer.is_unresponsive
+
+
+async def test_findings_are_encoded_for_a_caller_that_wants_it(make: Make) -> None:
+    found = Findings((Detection("label", "cat", 0.5, attributes={"a": 1}),), {"all": []}, "v1")
+    async with running(make(lambda image: found)) as rig:
+        answer = await rig.runner.detect(work.task(), FindingsEncoder(10, 100))
+    assert answer.value == EncodedFindings(
+        (DetectionRecord("label", "cat", 0.5, None, '{"a":1}'),), '{"all":[]}', "v1", Decimal(0)
+    )
+
+
+async def test_findings_that_cannot_be_encoded_are_the_answer(make: Make) -> None:
+    found = Findings((Detection("label", "cat", 0.5),))
+    async with running(make(lambda image: found)) as rig:
+        answer = await rig.runner.detect(work.task(), FindingsEncoder(0, 100))
+    assert answer.value is found
+
+
+async def test_filtered_findings_are_encoded(make: Make) -> None:
+    def hide(detections: Sequence[Detection], **_: object) -> list[Detection]:
+        return []
+
+    found = Findings((Detection("label", "cat", 0.5),))
+    async with running(make(lambda image: found), filters=[Filter("privacy", hide)]) as rig:
+        answer = await rig.runner.detect(work.task(), FindingsEncoder(10, 100))
+    assert isinstance(answer.value, EncodedFindings)
+    assert answer.value.detections == ()
 
 
 async def test_findings_pass_the_filters_and_errors_do_not(make: Make) -> None:
