@@ -1,5 +1,5 @@
 -- Constraints that tables call. Postgres reads and plans the text of each CHECK for each statement, which
--- took a twentieth of the time to record one image. A call is short, and a function is planned once a
+-- took a twentieth of the instructions of a commit of one image. A call is short, and a function is planned once a
 -- session.
 
 CREATE FUNCTION check_run(
