@@ -289,6 +289,26 @@ def test_labels_inside_the_model_are_used(
         assert only(detector, picture())[0] == "zebu"
 
 
+@pytest.mark.parametrize(
+    ("labels", "metadata", "origin"),
+    [
+        (LABELS, {}, "the option"),
+        (None, {"names": "{0: 'x', 1: 'y', 2: 'zebu'}"}, "the file's metadata"),
+        (None, {}, "COCO"),
+    ],
+)
+def test_the_origin_of_the_labels_is_told(
+    user_model: UserModel,
+    caplog: pytest.LogCaptureFixture,
+    labels: Any,
+    metadata: dict[str, str],
+    origin: str,
+) -> None:
+    detector = started(user_model({"output0": rows()}, metadata=metadata), labels=labels)
+    assert detector.describe()["labels of"] == origin
+    assert ("set the option labels" in caplog.text) == (origin == "COCO")
+
+
 def test_as_many_labels_are_needed_as_in_the_metadata(
     user_model: UserModel, picture: Callable[..., Image]
 ) -> None:

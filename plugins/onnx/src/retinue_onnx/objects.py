@@ -1,5 +1,6 @@
 """The detector ``onnx-objects``: 80 everyday objects, or the classes of your own model."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -50,6 +51,8 @@ LayoutName = Literal[
 
 DEFAULT_THRESHOLD = 0.45
 
+logger = logging.getLogger(__name__)
+
 
 class ObjectOptions(OwnModelOptions):
     """Options of ``onnx-objects``."""
@@ -95,6 +98,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         chosen = None if options.labels is None else chosen_names(options.labels)
         self._labels = chosen or self._export.labels
         self._recognised: ObjectLayout
+        self._has_names = False
         self._trained: Mapping[str, float] = {}
         self._lowest = 0.0
 
@@ -125,6 +129,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             "canvas": [found.height, found.width],
             **found.preprocessing.as_json(),
             "labels": len(found.labels),
+            "labels of": self._source,
             "first labels": list(found.labels[:5]),
             "threshold": self._least,
         }
@@ -146,11 +151,22 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
     def _least(self) -> float:
         return self._lowest
 
+    @property
+    def _source(self) -> str:
+        """Return the origin of the labels."""
+        if self.options.labels is not None:
+            return "the option"
+        if self._export.labels is not None:
+            return "config.json"
+        return "the file's metadata" if self._has_names else "COCO"
+
     def _layout(self, session: "OnnxSession") -> "ObjectLayout":
         from retinue_onnx.preprocessing import Choices
         from retinue_onnx.recognition import recognised
 
         options, export = self.options, self._export
+        names = names_in_metadata(session.metadata) if self._labels is None else None
+        self._has_names = names is not None
         if export.resize == "crop":  # which would hide objects
             export = replace(export, resize=None, crop=None)
         self._recognised = recognised(
@@ -164,10 +180,16 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             ).completed_by(export, takes_bytes=session.takes_bytes),
             layout=options.layout,
             likely=export.layout,
-            labels=self._labels or names_in_metadata(session.metadata),
+            labels=self._labels or names,
             side_px=options.input_side_px or export.side_px(session.height, session.width),
             images=self._parallelism.images,
         )
+        if self._recognised.reader.classes is None and self._source == "COCO":
+            logger.warning(
+                "%s: the model doesn't show its number of classes and has no labels, so they are "
+                "COCO's: set the option labels if it was trained for other classes",
+                self.name,
+            )
         unknown = [name for name in options.thresholds if name not in self._recognised.labels]
         if unknown:
             raise ConfigurationError(
