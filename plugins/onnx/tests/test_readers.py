@@ -214,7 +214,7 @@ def test_every_format_has_its_familys_preprocessing(picture: Image, name: str) -
     assert seen == pytest.approx(PREPARED[name], abs=1e-3)
 
 
-FUSED = ("nanodet", "yolox", "yolox-decoded", "yolov6", "yolov5", "ultralytics",
+FUSED = ("masks of YOLOv5", "nanodet", "yolox", "yolox-decoded", "yolov6", "yolov5", "ultralytics",
          "ultralytics-segments", "yolo-nas", "detr", "rt-detr-logits", "deformable-detr",
          "rf-detr")  # fmt: skip
 """Formats that are decoded in the network. The others are small, or change their size."""
@@ -241,7 +241,7 @@ def test_a_head_in_the_network_finds_what_numpy_finds(
     if name == "nanodet":
         outputs, network, options = {"output": zeros(1, 84, 3 + 32)}, {}, {}
     else:
-        outputs, _, network, options = CASES[name]
+        outputs, _, network, options = CASES.get(name) or (VARIANTS[name][1], [], {}, {})
     path = user_model(crowded(outputs), **network)
     detector = ObjectDetector(ObjectOptions(model=path, labels=LABELS, **options))
     detector.start()
@@ -285,6 +285,11 @@ VARIANTS: dict[str, tuple[str, Outputs, dict[str, str]]] = {
     "P6": (
         "ultralytics",
         {"output0": table((1, 85, 7), 9, [24, 32, 32, 16, 0, 0.1, 0.75]).transpose(0, 2, 1)}, {},
+    ),
+    "masks of YOLOv5": (
+        "yolov5",
+        {"output0": table((1, 252, 40), 73, [24, 32, 32, 16, 0.9375, 0, 0, 0.8, *[2.0] * 32]),
+         **MASKS}, {},
     ),
     "poses": (
         "ultralytics",

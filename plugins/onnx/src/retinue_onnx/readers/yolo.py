@@ -167,7 +167,14 @@ class YoloV6(YoloXDecoded):
 
 @dataclass(frozen=True)
 class YoloV5(Reader):
-    """YOLOv5's ``export.py`` and YOLOv7's ``export.py --grid``: three boxes a cell, in pixels."""
+    """YOLOv5's ``export.py`` and YOLOv7's ``export.py --grid``: three boxes a cell, in pixels.
+
+    Masks of YOLOv5's segmentation models are ignored.
+
+    Attributes:
+        classes: Number of classes.
+        at: The number of the output with boxes.
+    """
 
     name: ClassVar[str] = "yolov5"
     outputs: ClassVar[str] = "YOLOv5, YOLOv7: one (N, 3 × cells, 5 + classes)"
@@ -176,25 +183,31 @@ class YoloV5(Reader):
     """``iou_thres`` in detect.py of both."""
 
     classes: int
+    at: int
 
     @classmethod
     def fit(cls, probe: Probe) -> Self | None:
-        """Accept three rows for each cell."""
-        output = probe.only(probe.batch, None, None)
-        if output is None or output.shape[2] < 6 or output.shape[1] % ANCHORS:
+        """Accept three rows for each cell, perhaps with prototypes of masks."""
+        at, masks = probe.with_prototypes() or (0, 0)
+        if not masks and probe.only(probe.batch, None, None) is None:
             return None
-        if strides_of(output.shape[1] // ANCHORS, probe) is None:
+        _, count, columns = probe.outputs[at].shape
+        classes = columns - 5 - masks
+        if classes < 1 or count % ANCHORS or strides_of(count // ANCHORS, probe) is None:
             return None
-        return cls(output.shape[2] - 5)
+        return cls(classes, at)
 
     def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Suppress overlapping boxes."""
-        rows = outputs[0][index]
+        rows = outputs[self.at][index, :, : 5 + self.classes]
         return _with_objectness(rows, edges(rows[:, :4]), threshold, self.MAX_IOU)
 
     def head(self, graph: Graph, outputs: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Head:
         """Take all rows."""
-        return _head_with_objectness(graph, outputs[0], graph.part(outputs[0], 0, 4), shapes)
+        rows = graph.part(outputs[self.at], 0, 5 + self.classes)
+        _, cells, _ = shapes[self.at]
+        shape = (shapes[self.at][0], cells, 5 + self.classes)
+        return _head_with_objectness(graph, rows, graph.part(rows, 0, 4), [shape])
 
 
 @dataclass(frozen=True)
