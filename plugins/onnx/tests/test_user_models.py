@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from PIL import Image as PillowImage
 from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
@@ -433,6 +433,9 @@ def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
             other("unknown", {"output0": rows()}, operator="Frobnicate"),
             r"model: .*operators that ONNX Runtime doesn't have",
         ),
+        "half of half precision": (
+            halfway(folder), r"model: .*converted to half precision and others not: use the model",
+        ),
         "an operator of TensorRT": (
             other("trt", {"output0": rows()}, operator="EfficientNMS_TRT"),
             r"model: .*operators that ONNX Runtime doesn't have",
@@ -478,6 +481,21 @@ def test_weights_in_files_beside_the_model_are_read(
     weights.write_bytes(weights.read_bytes()[:-4])
     with pytest.raises(ConfigurationError, match=r"^option model: the weights .* are incomplete"):
         started(path)
+
+
+def halfway(folder: Path) -> Path:
+    """Return a model whose output is declared as float16, while its operator copies float32."""
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, (1, 3, 64, 64))]
+    outputs = [helper.make_tensor_value_info("copy", TensorProto.FLOAT16, (1, 3, 64, 64))]
+    node = helper.make_node("Identity", ["images"], ["copy"])
+    model = helper.make_model(
+        helper.make_graph([node], "halfway", inputs, outputs),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path = folder / "halfway.onnx"
+    onnx.save(model, path)
+    return path
 
 
 def with_weights(path: Path, location: str) -> Path:

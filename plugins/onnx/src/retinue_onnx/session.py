@@ -424,6 +424,11 @@ def _remedy(model: bytes, message: str) -> str:
             "it needs operators that ONNX Runtime doesn't have, such as plugins of TensorRT: "
             "export it without them"
         )
+    if "type error" in text and "float16" in text:
+        return (
+            "some of its operators were converted to half precision and others not: use the model "
+            "from before that, with option half_precision if you need it"
+        )
     if "protobuf" in text or "modelproto" in text:
         return "it isn't an ONNX file, or is incomplete: download or export it again"
     return "export it again and check it with onnx.checker"
