@@ -27,7 +27,7 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -49,9 +49,12 @@ from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.work import Task
 
 from benchmarks.backlog import Site, drain
 from benchmarks.local_model import LocalRetinue, photographs
+
+ItemT = TypeVar("ItemT")
 
 BATCH = 64
 SECONDS_PER_BATCH = 0.016
@@ -212,17 +215,18 @@ async def worker_parts(detector: ObjectDetector, threads: int, stages: dict[str,
 
 
 async def worker_over_files(
-    detector: ObjectDetector, files: Iterator[tuple[str, Callable[[], bytes]]], threads: int,
+    detector: ObjectDetector,
+    tasks: Iterator[Task],
+    threads: int,
     stages: dict[str, list[float]],
-) -> float:  # fmt: skip
+) -> float:
     """Return images a second of the worker's loading threads and runner."""
     async with worker_parts(detector, threads, stages) as (prefetch, runner):
         began, done = time.perf_counter(), 0
 
         async def work_on() -> None:
             nonlocal done
-            for key, load in files:
-                task = work.task(key, load=load)
+            for task in tasks:
                 async with prefetch.hold(task.image, runner.form):
                     answer = await runner.detect(task)
                 assert not isinstance(answer.value, BaseException), answer.value
@@ -232,22 +236,31 @@ async def worker_over_files(
         return done / (time.perf_counter() - began)
 
 
+def emptied(items: list[ItemT]) -> Iterator[ItemT]:
+    """Yield the items, and keep none of them."""
+    while items:
+        yield items.pop()
+
+
 def r2(
     detector: ObjectDetector, folder: Path, count: int, threads: int, stages: dict[str, list[float]]
-) -> tuple[float, float]:
-    """Return images a second of the worker's parts and of the loop, for files."""
+) -> tuple[float, float, float]:
+    """Compare the worker's parts with the loop, for files.
+
+    Returns:
+        Images a second of the worker's parts and of the loop, and the loop's processor time as a
+        ratio of the worker's.
+    """
     paths = sorted(folder.iterdir())
-    chosen = [paths[number % len(paths)] for number in range(count)]
+    chosen = [(number, paths[number % len(paths)]) for number in range(count)]
 
-    def image(number: int, path: Path) -> Image:
-        return work.image(f"{number}/{path.name}", path.read_bytes)
-
+    images = emptied([work.image(f"{n}/{path.name}", path.read_bytes) for n, path in chosen])
     began = time.process_time()
-    loop = loop_over_files(detector, (image(n, p) for n, p in enumerate(chosen)), threads)
+    loop = loop_over_files(detector, images, threads)
     loop_seconds = time.process_time() - began
-    files = ((f"{number}/{path.name}", path.read_bytes) for number, path in enumerate(chosen))
+    tasks = emptied([work.task(f"{n}/{path.name}", load=path.read_bytes) for n, path in chosen])
     began = time.process_time()
-    ours = asyncio.run(worker_over_files(detector, files, threads, stages))
+    ours = asyncio.run(worker_over_files(detector, tasks, threads, stages))
     return ours, loop, loop_seconds / (time.process_time() - began)
 
 
