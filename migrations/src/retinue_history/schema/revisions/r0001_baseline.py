@@ -20,9 +20,7 @@ _SQL = Path(__file__).parents[1] / "sql"
 
 def upgrade() -> None:
     """Create everything, in one transaction."""
-    _run(
-        "identity", "constraints", "faces"
-    )  # constraints and indexes of tables call these functions
+    _run("identity", "constraints", "faces")  # functions that tables call
     for table in metadata.tables.values():
         table.create(op.get_bind())
     _run(
