@@ -89,7 +89,7 @@ class Training:
         f1 = self.f1_scores.popleft() if self.f1_scores else 0.6 + digest[0] / 256 * 0.39
         self._trained[version.arn] = Trained(now + self.seconds, self.seconds, f1, output)
         end, message = "TRAINING_COMPLETED", "The model is ready to run."
-        if problem := self._refused(datasets):
+        if problem := self._refused(datasets, lines):
             end, message = "TRAINING_FAILED", problem
         elif self.failing:
             end, message = "TRAINING_FAILED", self.failing.popleft()
@@ -152,18 +152,17 @@ class Training:
         )
 
     @staticmethod
-    def _refused(datasets: Sequence[Dataset]) -> str | None:
+    def _refused(datasets: Sequence[Dataset], lines: Sequence[str]) -> str | None:
         """Return why the data can't be used for training, in the words of AWS's terminal errors."""
-        lines = [line for dataset in datasets for line in dataset.entries.values()]
         if not lines:
             return "The manifest file is empty."
         bad = sum(wrong(line) is not None for line in lines)
         if bad > INVALID_SHARE * len(lines):
             return "The manifest file has too many invalid rows."
-        if len(labels_of(lines)) < (1 if has_boxes(lines) else 2):
+        learned, tested = (labels_of(one.entries.values()).keys() for one in datasets)
+        if len(learned | tested) < (1 if has_boxes(lines) else 2):
             return "The dataset has too few labels."
-        labels = {one.kind: labels_of(one.entries.values()).keys() for one in datasets}
-        if len(labels["TRAIN"] & labels["TEST"]) < MIN_LABEL_OVERLAP * len(labels["TRAIN"]):
+        if len(learned & tested) < MIN_LABEL_OVERLAP * len(learned):
             return "Less than 50% label overlap between the training and testing manifest files."
         buckets = [{uri.split("/")[2] for uri in one.entries if "/" in uri} for one in datasets]
         if any(len(names) > 1 for names in buckets):

@@ -1,6 +1,6 @@
 -- Constraints that tables call. Postgres reads and plans the text of each CHECK for each statement, which
--- took a twentieth of the instructions of a commit of one image. A call is short, and a function is planned once a
--- session.
+-- took a twentieth of the instructions of a commit of one image. A call is short, and a function is
+-- planned once a session.
 
 CREATE FUNCTION check_run(
     outcome text, retryable boolean, error_code text, error_message text, saved_usd numeric,
