@@ -1,5 +1,6 @@
 """A real Postgres for every test that wants one."""
 
+import fcntl
 import gc
 import inspect
 import os
@@ -7,7 +8,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -68,6 +69,21 @@ settings.load_profile("any machine")
 
 TOGETHER = frozenset({"tests/infra"})
 """Folders of tests that share something dear to make, so that one process runs all of them."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let one process at a time import a file of tests: in a fresh clone it compiles what is new.
+
+    Otherwise all would compile the same modules at the same time.
+    """
+    if not isinstance(collector, pytest.Module):
+        return (yield)
+    with collector.path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return (yield)
 
 
 def pytest_collection_finish() -> None:
