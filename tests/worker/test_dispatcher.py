@@ -604,6 +604,29 @@ async def test_images_wait_for_a_full_batch_as_long_as_the_detector_wants(
         assert [len(batch) for batch in detector.notes.batches] == sizes
 
 
+async def test_a_loaded_image_waits_for_a_full_batch_only_while_another_is_loaded() -> None:
+    detector = Scripted(input=Input.BYTES, max_batch_size=3, max_wait_ms=60_000)
+    go, inside = threading.Event(), threading.Event()
+    async with dispatching(detector) as rig:
+        await rig.handle(rig.upload("alone.jpg"))
+
+        def hold_slow(bucket: str, key: str) -> None:
+            if key == "slow.jpg":
+                inside.set()
+                go.wait(20)
+
+        rig.s3.fault = hold_slow
+        await rig.begin(rig.upload("slow.jpg"))
+        await until(inside.is_set)
+        await rig.begin(rig.upload("fast.jpg"))
+        await until(lambda: any(key == "fast.jpg" for _, key in rig.s3.gets))
+        await settle()
+        assert detector.notes.batches == [["alone.jpg"]]
+        go.set()
+        await asyncio.gather(*rig.handling)
+        assert detector.notes.batches[1:] == [["fast.jpg", "slow.jpg"]]
+
+
 class Preparing(Scripted):
     """Answers on which threads an image was prepared."""
 

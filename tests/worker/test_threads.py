@@ -142,6 +142,34 @@ async def test_the_time_limit_of_a_call_excludes_its_wait() -> None:
     threads.close()
 
 
+async def test_results_that_are_not_urgent_are_returned_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("retinue_workers.limits.threads.COLLECT_SECONDS", 60)
+    threads, go, inside = DaemonThreads("test", 1), threading.Event(), threading.Event()
+    functions = (lambda: 1, lambda: inside.set() or go.wait(20), lambda: 3)
+    calls = [asyncio.create_task(threads.run(one, is_urgent=False)) for one in functions]
+    await until(inside.is_set)
+    await settle()
+    assert not calls[0].done()
+    assert threads.is_busy
+    go.set()
+    assert await asyncio.wait_for(asyncio.gather(*calls), 20) == [1, True, 3]
+    assert not threads.is_busy
+    threads.close()
+
+
+async def test_a_result_that_is_not_urgent_does_not_wait_for_a_function_that_hangs() -> None:
+    threads, go = DaemonThreads("test", 1), threading.Event()
+    functions = (lambda: 1, lambda: go.wait(20), lambda: 3)
+    calls = [asyncio.create_task(threads.run(one, is_urgent=False)) for one in functions]
+    assert await asyncio.wait_for(calls[0], 10) == 1
+    assert not calls[1].done()
+    go.set()
+    assert await asyncio.gather(*calls) == [1, True, 3]
+    threads.close()
+
+
 async def test_after_the_close_a_thread_ends_with_its_function() -> None:
     threads, go = DaemonThreads("test", 1), threading.Event()
     running = asyncio.create_task(threads.run(go.wait, 20))

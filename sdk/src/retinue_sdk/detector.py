@@ -52,8 +52,9 @@ class Capabilities:
         input: The form of an image that the detector uses.
         max_batch_size: Maximum number of images in one call of ``detect``; 1 or more. An
             ``AsyncDetector`` always gets one image.
-        max_wait_ms: How long an image waits for a full batch, in milliseconds, 0 or more. With 0,
-            the worker sends the images that are ready.
+        max_wait_ms: How long an image waits for a full batch, in milliseconds, 0 or more. An image
+            with bytes or pixels only waits while others are being loaded. With 0, the worker sends
+            the images that are ready.
         max_concurrency: Maximum number of concurrent calls of ``detect``; 1 or more. Each
             call of a ``Detector`` runs on a thread of its own, so use more than 1 only if
             ``detect`` is thread-safe. The calls of an ``AsyncDetector`` are coroutines, and

@@ -91,9 +91,9 @@ class DetectorRunner:
     """Calls one detector for its tasks, in batches.
 
     A batch has all tasks that wait when the detector is free, up to the maximum batch size. If the
-    detector declares ``max_wait_ms``, tasks wait that long for a full batch. A ``Detector`` runs on
-    threads and an ``AsyncDetector`` on the event loop. A call that exceeds its deadline is
-    abandoned, and another call takes its place.
+    detector declares ``max_wait_ms``, tasks wait that long for a full batch, while other images are
+    being loaded. A ``Detector`` runs on threads and an ``AsyncDetector`` on the event loop. A call
+    that exceeds its deadline is abandoned, and another call takes its place.
 
     Args:
         detector: The detector, not started.
@@ -147,9 +147,14 @@ class DetectorRunner:
             budget.add(detector.name, capabilities)
         self.video_fingerprint = None if video is None else video.fingerprint(self.fingerprint)
         self.input: Input = capabilities.input
-        self.form = Form(capabilities.input, preparation_of(detector), on_stage)
-        self._on_stage = on_stage
         self._wait_seconds = capabilities.max_wait_ms / 1_000
+        self.form = Form(
+            capabilities.input,
+            preparation_of(detector),
+            on_stage,
+            waits_for_others=self._wait_seconds > 0,
+        )
+        self._on_stage = on_stage
         if video is not None and self.input is not Input.PIXELS:
             raise ConfigurationError(
                 f"RETINUE_VIDEO[{detector.name}]: this detector takes files, and frames of videos "
@@ -342,15 +347,25 @@ class DetectorRunner:
         is_full = len(self._queue) >= self._load.batch_size
         if not self._wait_seconds or is_full or self._is_probing or first.task.alone:
             return 0.0
+        is_loaded_here = self.input is not Input.REFERENCE and first.task.image.has_file
+        if is_loaded_here and not self._prefetch.is_loading:  # no other image is about to come
+            return 0.0
         return first.queued_at + self._wait_seconds
 
     def _wake_at(self, due: float, now: float) -> None:
+        """Start calls at ``due``. An earlier timer remains: it sets the next one."""
         if self._timer is not None:
+            if self._timer.when() <= due:
+                return
             self._timer.cancel()
             self._timer = None
         if due < math.inf:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(due - now, self._start_calls)
+            self._timer = loop.call_later(due - now, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._start_calls()
 
     def _pop_batch(self) -> list[QueuedTask]:
         batch = [self._queue.popleft()]

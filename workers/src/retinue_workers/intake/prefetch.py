@@ -27,11 +27,13 @@ class Form:
         input: As the detector declares it.
         prepare: The detector's ``prepare``, which is called instead of decoding; ``None`` without.
         on_stage: Gets the seconds of ``fetch``, ``decode`` and ``prepare``.
+        waits_for_others: Whether a loaded image waits for a full batch.
     """
 
     input: Input
     prepare: Callable[[Image], object] | None = None
     on_stage: StageObserver | None = None
+    waits_for_others: bool = False
 
     def is_loaded(self, image: Image) -> bool:
         """Return whether a detector can use the image without waiting."""
@@ -82,6 +84,11 @@ class Prefetch:
         self._room = asyncio.Semaphore(max_images)
         self._alone = asyncio.Lock()
         self._held: dict[Image, _Held] = {}
+
+    @property
+    def is_loading(self) -> bool:
+        """Return whether an image is being loaded, or waits for a thread."""
+        return self._threads.is_busy
 
     def hold(self, image: Image, form: Form, *, is_redelivered: bool = False) -> "Hold":
         """Return a task's hold on an image; see ``Hold``."""
@@ -141,7 +148,13 @@ class Prefetch:
             return None
         timeout_seconds = self._prepare_seconds if form.prepare else None
         try:
-            return await self._threads.run(_load, image, form, timeout_seconds=timeout_seconds)
+            return await self._threads.run(
+                _load,
+                image,
+                form,
+                timeout_seconds=timeout_seconds,
+                is_urgent=not form.waits_for_others,
+            )
         except NoThreadError as error:
             return error
         except TimeoutError:

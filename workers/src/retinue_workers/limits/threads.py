@@ -1,9 +1,11 @@
 """Run blocking code on daemon threads, for coroutines that await it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from enum import Enum
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
@@ -11,6 +13,9 @@ from typing import Any, TypeAlias, TypeVar
 from retinue_sdk.errors import format_error
 
 ResultT = TypeVar("ResultT")
+
+COLLECT_SECONDS = 0.02
+"""How long results that aren't urgent are collected, in seconds."""
 
 
 class NoThreadError(RuntimeError):
@@ -36,13 +41,21 @@ class DaemonThreads:
         self._jobs: _Jobs = SimpleQueue()
         self._threads = 0  # that take jobs from the queue
         self._unfinished = 0  # jobs that wait or run
+        self._collected: deque[Callable[[], None]] = deque()  # functions that set results
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a function runs, waits for a thread, or its result is not returned."""
+        return self._unfinished > 0
 
     async def run(
         self,
         function: Callable[..., ResultT],
         *arguments: Any,
         timeout_seconds: float | None = None,
+        is_urgent: bool = True,
     ) -> ResultT:
         """Call ``function`` on a thread and return its result.
 
@@ -50,6 +63,9 @@ class DaemonThreads:
             function: The function.
             arguments: Its arguments.
             timeout_seconds: Its time limit, without the wait for a thread.
+            is_urgent: Whether the result is returned immediately. Otherwise, while functions wait
+                for a thread, results are returned together, up to ``COLLECT_SECONDS`` later: to
+                wake the event loop for each one takes more time than to return them.
 
         Raises:
             NoThreadError: The system can't start another thread.
@@ -58,7 +74,11 @@ class DaemonThreads:
                 as ``SystemExit``, become a ``RuntimeError``, because they would be lost or end
                 the event loop.
         """
-        job = _Job(function, arguments, timeout_seconds)
+        loop = asyncio.get_running_loop()
+        if not is_urgent and self._timer is None:
+            self._timer = loop.call_later(COLLECT_SECONDS, self._return_regularly)
+        give = loop.call_soon_threadsafe if is_urgent else partial(self._collect, loop)
+        job = _Job(function, arguments, timeout_seconds, give)
         self._unfinished += 1
         try:
             if self._closed:
@@ -78,6 +98,24 @@ class DaemonThreads:
         """End idle threads now, and the others when their functions return."""
         self._closed = True
         self._jobs.put(None)  # each thread leaves it for the next one
+
+    def _collect(self, loop: asyncio.AbstractEventLoop, finish: Callable[[], None]) -> None:
+        """Keep a result on its thread, and return all results if no job waits."""
+        self._collected.append(finish)
+        if self._jobs.empty():
+            loop.call_soon_threadsafe(self._return_collected)
+
+    def _return_collected(self) -> None:
+        while self._collected:
+            self._collected.popleft()()
+
+    def _return_regularly(self) -> None:
+        """Return collected results until there are no more jobs."""
+        self._return_collected()
+        self._timer = None
+        if self._unfinished:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(COLLECT_SECONDS, self._return_regularly)
 
     def _start_threads(self) -> None:
         """Start a thread if there may be none for a job, up to the limit."""
@@ -129,6 +167,7 @@ class _Job:
         function: The function.
         arguments: Its arguments.
         timeout_seconds: Its time limit from when it begins.
+        give: Takes, on the job's thread, a function for the event loop that sets the result.
 
     Attributes:
         future: Its result.
@@ -139,8 +178,10 @@ class _Job:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         timeout_seconds: float | None,
+        give: Callable[[Callable[[], None]], object],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._give = give
         self.future: asyncio.Future[Any] = self._loop.create_future()
         self._function, self._arguments = function, arguments
         self._context = copy_context()
@@ -173,7 +214,7 @@ class _Job:
                 return False
             self._state = _State.RETURNED
         try:
-            self._loop.call_soon_threadsafe(_finish, self.future, result, error)
+            self._give(partial(_finish, self.future, result, error))
         except RuntimeError:  # the loop is closed, so nothing waits
             return False
         return True
