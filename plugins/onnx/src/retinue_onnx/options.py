@@ -67,8 +67,8 @@ class RuntimeOptions(DetectorOptions):
     """Maximum number of images in a batch. Default: 64 on a GPU and 1 on a CPU."""
 
     max_wait_ms: Annotated[float | None, Field(ge=0, le=10_000), Operational()] = None
-    """Maximum time that an image waits for a full batch, in milliseconds. Default: 25 on a GPU and
-    0 on a CPU.
+    """Maximum time that an image waits for a full batch while others are being loaded, in
+    milliseconds. Default: 100 on a GPU and 0 on a CPU.
     """
 
     threads: Annotated[int, Field(ge=0, le=1024), Operational()] = 0

@@ -16,9 +16,9 @@ ACCELERATOR_CALLS = 2
 ACCELERATOR_BATCH = 64
 """Default maximum batch size on a GPU."""
 
-ACCELERATOR_WAIT_MS = 25.0
-"""Default time on a GPU that an image waits for others. Meanwhile 16 cores decode about 60
-photographs.
+ACCELERATOR_WAIT_MS = 100.0
+"""Default time on a GPU that an image waits for others that are being loaded. Meanwhile four cores
+decode about 60 photographs.
 """
 
 
