@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from functools import lru_cache
 
@@ -24,7 +24,7 @@ def _is_kind(kind: str) -> bool:
     return _KIND.fullmatch(kind) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Detection:
     """One thing found in one image, or one appearance of it in a video.
 
@@ -57,6 +57,28 @@ class Detection:
     start_ms: int | None = None
     end_ms: int | None = None
     track: int | None = None
+
+    def __init__(
+        self,
+        kind: str,
+        label: str,
+        confidence: float,
+        box: BoundingBox | None = None,
+        attributes: Mapping[str, Json] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        track: int | None = None,
+    ) -> None:
+        # The method that a frozen dataclass generates takes twice the time.
+        _set_kind(self, kind)
+        _set_label(self, label)
+        _set_confidence(self, confidence)
+        _set_box(self, box)
+        _set_attributes(self, {} if attributes is None else attributes)
+        _set_start_ms(self, start_ms)
+        _set_end_ms(self, end_ms)
+        _set_track(self, track)
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for a detection that the database can't store."""
@@ -97,6 +119,18 @@ class Detection:
             raise ValueError(
                 f"a detection can't end ({end_ms} ms) before it starts ({start_ms} ms)"
             )
+
+
+(
+    _set_kind,
+    _set_label,
+    _set_confidence,
+    _set_box,
+    _set_attributes,
+    _set_start_ms,
+    _set_end_ms,
+    _set_track,
+) = (vars(Detection)[one.name].__set__ for one in fields(Detection))
 
 
 @dataclass(frozen=True, slots=True)
