@@ -33,7 +33,7 @@ def encode_json(value: object) -> str:
     if "null" in text:  # orjson writes NaN as null
         text = _exact_encoder.encode(value)
         text.encode()  # raises for an unpaired surrogate
-    if "\\u0000" in text and _NUL.search(text):
+    if "\\" in text and "\\u0000" in text and _NUL.search(text):
         raise ValueError("it contains NUL, which PostgreSQL cannot hold")
     return text
 
@@ -48,7 +48,7 @@ def encode_each(values: Sequence[object]) -> list[str]:
     except TypeError:
         return [encode_json(value) for value in values]
     together = "".join(texts)
-    if "null" in together or "\\u0000" in together:
+    if "null" in together or ("\\" in together and "\\u0000" in together):
         return [encode_json(value) for value in values]
     return texts
 

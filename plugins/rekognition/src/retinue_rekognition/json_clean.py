@@ -34,7 +34,9 @@ def _is_clean(value: Any) -> bool:
         text = orjson.dumps(value, None, _PLAIN)
     except TypeError:
         return False
-    return b"null" not in text and b"\\u0000" not in text  # orjson writes NaN as null
+    if b"\\" in text and b"\\u0000" in text:
+        return False
+    return b"null" not in text  # orjson writes NaN as null
 
 
 _PLAIN = (
