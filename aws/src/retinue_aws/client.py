@@ -236,7 +236,8 @@ class AwsClient:
                 error = failure
             else:
                 if answer.status < 300:
-                    _check(prepared, answer)
+                    if key[1]:
+                        _check(prepared, answer)
                     if self._successes_to_tell:
                         self._successes_to_tell -= 1
                         prepared.emit(
@@ -329,7 +330,7 @@ def _received(answer: HttpAnswer) -> AWSResponse:
 
 
 def _check(prepared: Operation, answer: HttpAnswer) -> None:
-    """Compare an object with S3's checksum.
+    """Compare an object with S3's checksum, if the answer has one.
 
     Raises:
         FlexibleChecksumError: They differ.

@@ -118,7 +118,7 @@ def _detection(found: Detection, attributes: str) -> DetectionRecord:
         found.kind,
         found.label,
         found.confidence,
-        _edges(found.box),
+        None if found.box is None else _edges(found.box),
         attributes,
         found.start_ms,
         found.end_ms,
@@ -126,9 +126,7 @@ def _detection(found: Detection, attributes: str) -> DetectionRecord:
     )
 
 
-def _edges(box: object) -> tuple[float, float, float, float] | None:
-    if box is None:
-        return None
+def _edges(box: object) -> tuple[float, float, float, float]:
     if type(box) is BoundingBox:
         box.__post_init__()
     elif isinstance(box, BoundingBox):

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 from retinue_aws import read_json
 from retinue_history import NULL_VERSION
@@ -367,8 +367,8 @@ class _Object(NamedTuple):
             raise MalformedEventError(f"{self.path(name)} must be text, not {found}")
         if form_encoded:
             try:
-                value = unquote_plus(value, errors="strict")
-            except UnicodeDecodeError as error:
+                value = unquote_to_bytes(value.replace("+", " ")).decode()
+            except UnicodeError as error:
                 raise MalformedEventError(
                     f"{self.path(name)} is not UTF-8 once decoded: {_quoted(value)}"
                 ) from error

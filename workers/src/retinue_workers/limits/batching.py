@@ -39,6 +39,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._waiting: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
 
     async def submit(self, item: ItemT) -> ResultT:
         """Include ``item`` in a call, and return its result.
@@ -46,13 +47,12 @@ class Batcher(Generic[ItemT, ResultT]):
         Raises:
             Exception: The exception that the call returned for the item, or raised for it alone.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[ResultT] = loop.create_future()
+        future: asyncio.Future[ResultT] = self._loop.create_future()
         self._waiting.append((item, future))
         if len(self._waiting) >= self._limit:
             self._start_calls()
         elif self._timer is None:  # even without lingering, simultaneous items share a call
-            self._timer = loop.call_later(self._linger_seconds, self._linger_is_over)
+            self._timer = self._loop.call_later(self._linger_seconds, self._linger_is_over)
         return await future
 
     def _linger_is_over(self) -> None:

@@ -7,6 +7,7 @@ keys or ids, so that the number of series stays small.
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -90,6 +91,7 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
+        self._stage = cache(self._stages.labels)  # each image has a stage
         self._images = Gauge(
             "retinue_detector_max_images",
             "How many images a detector processes at a time; device is what it computes on",
@@ -174,7 +176,7 @@ class Metrics:
 
     def stage(self, detector: str, stage: str, seconds: float) -> None:
         """Record the duration of a stage."""
-        self._stages.labels(detector, stage).observe(seconds)
+        self._stage(detector, stage).observe(seconds)
 
     def retried(self, detector: str, throttled: bool) -> None:
         """Count a call that will be repeated."""
