@@ -149,10 +149,13 @@ class Dispatcher:
 
     async def _detect(self, message: Message, events: ParsedBody) -> Delivery:
         """Return the results of all detectors for all images, for the commit."""
+        only: TaskResult | None = None
         with self._cancellable_here():
             images = await self._plan(message, events.images)
-        if len(images) == 1 and len(images[0].tasks) == 1:  # most messages
-            results = [[await self._run_here(images[0])]]
+            if len(images) == 1 and len(images[0].tasks) == 1:  # most messages
+                only = await self._run_here(images[0])
+        if only is not None:
+            results = [[only]]
         else:
             runs = [self._start(work) for work in images]
             if started := [run for its in runs for run in its]:
@@ -256,10 +259,9 @@ class Dispatcher:
         return self._store.image(event.reference, event.size_bytes)
 
     async def _run_here(self, work: _ImageWork) -> TaskResult:
-        """Run an image's only task in the current coroutine. ``cancel_waiting`` can cancel it."""
+        """Run an image's only task in the current coroutine, which may be cancelled."""
         try:
-            with self._cancellable_here():
-                return await self._run(work.tasks[0], {}, work.earlier)
+            return await self._run(work.tasks[0], {}, work.earlier)
         except asyncio.CancelledError:
             if self._is_stopping:
                 return STOPPING
