@@ -584,6 +584,42 @@ async def test_a_stop_ends_what_waits_and_lets_the_call_under_way_finish(make: M
     assert detector.notes.misuse == []
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_an_answer_that_comes_with_the_cancellation_is_returned(
+    make: Make, turns: int
+) -> None:
+    detector = make()
+    detector.notes.holding = lambda image: True
+    async with running(detector) as rig:
+        (answer,) = ask(rig, work.task())
+        await until(lambda: detector.notes.inside == 1)
+        detector.notes.release()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answer.cancel()
+        assert said((await answer).value) == "ok"
+
+
+async def test_calls_that_never_wait_let_other_coroutines_run() -> None:
+    class Immediate(AsyncScripted):
+        async def detect(self, image: Image) -> Findings:
+            return Findings(raw_response=image.reference.key)
+
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with running(Immediate(max_concurrency=1)) as rig:
+        counting = asyncio.create_task(count())
+        await asyncio.gather(*ask(rig, *tasks(50)))
+        counting.cancel()
+    assert turns >= 50
+
+
 async def test_a_second_cancellation_abandons_the_call(make: Make) -> None:
     detector = make()
     detector.notes.holding = lambda image: True

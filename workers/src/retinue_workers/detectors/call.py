@@ -28,6 +28,8 @@ class QueuedTask:
         encoder: Encodes the findings for the history; ``None`` for a frame of a video.
         reserved_usd: The amount that is reserved for the call.
         queued_at: When it began to wait, on the monotonic clock in seconds.
+        is_dropped: Whether there will be no answer.
+        is_last_wait: Whether the next cancellation of the wait for the answer abandons the call.
     """
 
     task: Task
@@ -35,6 +37,8 @@ class QueuedTask:
     encoder: FindingsEncoder | None = None
     reserved_usd: Decimal = Decimal(0)
     queued_at: float = field(default_factory=time.monotonic)
+    is_dropped: bool = False
+    is_last_wait: bool = False
 
 
 @dataclass(eq=False, slots=True)
