@@ -61,6 +61,13 @@ def history(tmp_path: Path, new_history: Path) -> None:
 
 
 @pytest.fixture
+def running_history(tmp_path: Path, history: None) -> Iterator[None]:
+    """Keep the history's server up between commands, which would start and stop one each."""
+    with EmbeddedPostgres(State(tmp_path / ".retinue")):
+        yield
+
+
+@pytest.fixture
 def wait_until() -> Callable[[Callable[[], bool]], None]:
     def wait(happened: Callable[[], bool], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds

@@ -46,6 +46,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
         yield emulator.endpoint.url
 
 
+@pytest.mark.usefixtures("running_history")
 def test_what_was_found_can_be_asked_for(
     retinue: CommandLine, photographs: Path, invoke: Invoke
 ) -> None:
@@ -96,6 +97,7 @@ def test_what_was_found_can_be_asked_for(
     assert retinue.query("select count(*) as n from runs") == [{"n": 5}]
 
 
+@pytest.mark.usefixtures("running_history")
 def test_the_view_says_what_the_screen_says(
     retinue: CommandLine, photographs: Path, invoke: Invoke, endpoint: str
 ) -> None:
@@ -146,6 +148,7 @@ class Lamps(Detector[Options]):
 """
 
 
+@pytest.mark.usefixtures("running_history")
 def test_the_view_follows_the_options_in_use_and_a_new_look(
     retinue: CommandLine, photographs: Path, invoke: Invoke, endpoint: str
 ) -> None:
@@ -186,6 +189,7 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
     assert len(raised) == 2  # in AWS it would be tried more often
 
 
+@pytest.mark.usefixtures("running_history")
 def test_a_photograph_of_ones_own_is_shown(
     retinue: CommandLine, photographs: Path, invoke: Invoke
 ) -> None:
@@ -219,7 +223,7 @@ def test_a_photograph_of_ones_own_is_shown(
 
 
 def test_bad_files_become_failed_runs_and_the_rest_is_detected(
-    retinue: CommandLine, history: None, invoke: Invoke
+    retinue: CommandLine, running_history: None, invoke: Invoke
 ) -> None:
     folder = retinue.folder / "bad"
     folder.mkdir()
@@ -428,7 +432,7 @@ def test_a_worker_that_cannot_start_is_told_with_its_log(
 
 
 def test_videos_become_rows_with_times_and_pictures(
-    retinue: CommandLine, history: None, tmp_path: Path, invoke: Invoke
+    retinue: CommandLine, running_history: None, tmp_path: Path, invoke: Invoke
 ) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()

@@ -85,17 +85,15 @@ def test_the_url_names_database_and_user(ready: State) -> None:
     postgres = EmbeddedPostgres(ready)
     with pytest.raises(RuntimeError, match="inside"):
         postgres.url()
-    with postgres, pytest.raises(RuntimeError, match="already"):
-        postgres.__enter__()
     with postgres:
+        with pytest.raises(RuntimeError, match="already"):
+            postgres.__enter__()
         ask(postgres.url(), 'CREATE ROLE "an analyst" LOGIN')
         url = postgres.url("postgres", user="an analyst")
         assert ask(url, "SELECT current_user || '@' || current_database()") == "an analyst@postgres"
 
 
-@pytest.mark.parametrize(
-    "name", ["with spaces, $HOME and 'quotes'\"", "é" * 60, "/".join(["deep" * 10] * 6), "50%"]
-)
+@pytest.mark.parametrize("name", ["spaces, 50%, $HOME and 'quotes'\"", f"{'é' * 60}/deep"])
 def test_any_path_will_do(short_path: Path, initialized: Path, name: str) -> None:
     state = copied(State(short_path / name / ".retinue"), initialized)
     with EmbeddedPostgres(state) as postgres:
