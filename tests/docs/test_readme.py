@@ -155,6 +155,34 @@ def test_every_command_works(
     )
     assert {"astronaut.jpg", "grace_hopper.jpg"} <= {row["key"] for row in people}
     assert history.processes() == []
+    hold_invented(said["make run DETECTORS=rekognition-labels,rekognition-faces"], history)
+
+
+def hold_invented(shown: str, history: CommandLine) -> None:
+    """Check that answers of an emulator are never shown as Amazon's."""
+    shown = " ".join(shown.split())
+    warning = (
+        "rekognition-labels, rekognition-faces: these answers are not Amazon Rekognition's. "
+        "`retinue run` never calls AWS; an emulator answers. It recognises nothing"
+    )
+    assert shown.count(warning) == 1
+    assert shown.count("rekognition-faces: invented by an emulator") == 1  # under the answers
+    assert "5 images, 10 runs" in shown
+    assert "in detection_history, but not in latest_detections" in shown
+    runs = history.query(
+        "select outcome, model_version, raw_response->>'Emulator' as mark, detector from runs "
+        "where detector like 'rekognition-%'"
+    )
+    assert [run["outcome"] for run in runs] == ["succeeded"] * 10
+    assert {run["mark"] for run in runs} == {
+        "invented by Retinue's emulator, not by Amazon Rekognition"
+    }
+    assert {(run["detector"], run["model_version"]) for run in runs} == {
+        ("rekognition-labels", "emulator"),
+        ("rekognition-faces", "emulator"),
+    }
+    latest = "select * from latest_detections where detector like 'rekognition-%'"
+    assert history.query(latest) == []
 
 
 def test_commands_that_are_not_executed_exist(commands: list[str], root: Path) -> None:

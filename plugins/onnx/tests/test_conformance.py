@@ -47,7 +47,7 @@ DETECTORS = [
 ]
 
 
-PHOTOGRAPHS = ("astronaut.png", "coffee.png", "grace_hopper.jpg")
+PHOTOGRAPHS = ("astronaut.png", "coffee.png")
 
 
 @pytest.fixture(params=DETECTORS, ids=lambda detector: str(detector.name))

@@ -172,7 +172,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-OPTIONS = TrainingOptions("shapes", epochs=10)
+OPTIONS = TrainingOptions("shapes", epochs=6)
 
 
 class Stop(threading.Event):
@@ -195,7 +195,7 @@ def test_a_trained_detector_finds_what_it_never_saw(
 ) -> None:
     stop = Stop()
     trained = NewHeads().train(split, OPTIONS, cache=cache, progress=stop.after, stop=stop)
-    assert stop.epochs == list(range(1, 11))
+    assert stop.epochs == list(range(1, 7))
     assert trained.f1 > 0.6
     path = tmp_path / "shapes.onnx"
     path.write_bytes(trained.model)
@@ -218,7 +218,7 @@ def test_a_trained_detector_finds_what_it_never_saw(
     assert (stopped.stopped, stopped.epochs) == ("interrupted", 2)
     rest = Stop()
     again = NewHeads().train(split, OPTIONS, cache=path, progress=rest.after, stop=rest)
-    assert rest.epochs == list(range(3, 11))
+    assert rest.epochs == list(range(3, 7))
     assert again.model == trained.model
 
 
