@@ -600,26 +600,6 @@ async def test_an_answer_that_comes_with_the_cancellation_is_returned(
         assert said((await answer).value) == "ok"
 
 
-async def test_calls_that_never_wait_let_other_coroutines_run() -> None:
-    class Immediate(AsyncScripted):
-        async def detect(self, image: Image) -> Findings:
-            return Findings(raw_response=image.reference.key)
-
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    async with running(Immediate(max_concurrency=1)) as rig:
-        counting = asyncio.create_task(count())
-        await asyncio.gather(*ask(rig, *tasks(50)))
-        counting.cancel()
-    assert turns >= 50
-
-
 async def test_a_second_cancellation_abandons_the_call(make: Make) -> None:
     detector = make()
     detector.notes.holding = lambda image: True

@@ -323,30 +323,28 @@ class DetectorRunner:
 
     def _start_calls(self) -> None:
         """Start the calls that tasks, concurrency, rate limits and pauses allow."""
-        while self._slots_used < self._load.concurrency and (batch := self._next_batch()):
+        if self._is_stopping or not self._is_started:
+            return
+        while self._queue and self._slots_used < self._load.concurrency:
+            now = time.monotonic()
+            due = max(self._paused_until, self._next_call_at)
+            if due > now:
+                self._wake_at(due, now)
+                return
+            full_at = self._full_at()
+            if full_at > now:
+                self._wake_at(full_at, now)
+                return
+            self._next_call_at = now + self._interval_seconds
+            if self._is_probing:
+                self._paused_until = math.inf
+                batch = [self._queue.popleft()]
+            else:
+                batch = self._pop_batch()
             self._slots_used += 1
-            calls = asyncio.create_task(self._serve(batch, is_probe=self._is_probing))
-            self._calls.add(calls)
-            calls.add_done_callback(self._calls.discard)
-
-    def _next_batch(self) -> Sequence[QueuedTask]:
-        """Return the tasks of a call that may start now; none if it must wait."""
-        if not self._queue or self._is_stopping or not self._is_started:
-            return ()
-        now = time.monotonic()
-        due = max(self._paused_until, self._next_call_at)
-        if due > now:
-            self._wake_at(due, now)
-            return ()
-        full_at = self._full_at()
-        if full_at > now:
-            self._wake_at(full_at, now)
-            return ()
-        self._next_call_at = now + self._interval_seconds
-        if self._is_probing:
-            self._paused_until = math.inf
-            return [self._queue.popleft()]
-        return self._pop_batch()
+            call = asyncio.create_task(self._serve(batch, is_probe=self._is_probing))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
 
     def _full_at(self) -> float:
         """Return until when the waiting tasks may wait for others."""
@@ -399,44 +397,26 @@ class DetectorRunner:
         self._pause_until(moment)
 
     async def _serve(self, batch: Sequence[QueuedTask], *, is_probe: bool) -> None:
-        """Make calls in one slot while tasks wait for them. Then free the slot.
-
-        A task for each call would take longer. One that was cancelled makes no other call.
-        """
-        task = asyncio.current_task()
+        """Make one call and answer its entries. Then free the call's slot."""
         has_slot = True
         try:
-            while batch:
-                has_slot = await self._serve_batch(batch, task, is_probe=is_probe)
-                is_over = not has_slot or self._slots_used > self._load.concurrency
-                if is_over or (task is not None and task.cancelling()):
-                    break
-                await asyncio.sleep(0)  # a call may end without having waited
-                is_probe, batch = self._is_probing, self._next_batch()
-                self._start_calls()  # there may be more slots now
+            reserved_usd = await self._budget.reserve(self.name, len(batch))
+            if reserved_usd is None:
+                self._postpone(batch)
+                return
+            for entry in batch:
+                entry.reserved_usd = reserved_usd / len(batch)
+            ready = await self._loaded(batch)
+            if self._is_stopping:
+                for entry in ready:
+                    self._drop(entry)
+            elif ready:
+                has_slot = await self._call(ready, is_probe=is_probe)
+            elif is_probe:  # the detector wasn't called: probe with another image
+                self._probe_at(time.monotonic())
         finally:
             self._slots_used -= has_slot
             self._start_calls()
-
-    async def _serve_batch(
-        self, batch: Sequence[QueuedTask], coroutine: "asyncio.Task[Any] | None", *, is_probe: bool
-    ) -> bool:
-        """Make one call and answer its entries. Return whether it still has its slot."""
-        reserved_usd = await self._budget.reserve(self.name, len(batch))
-        if reserved_usd is None:
-            self._postpone(batch)
-            return True
-        for entry in batch:
-            entry.reserved_usd = reserved_usd / len(batch)
-        ready = await self._loaded(batch)
-        if self._is_stopping:
-            for entry in ready:
-                self._drop(entry)
-        elif ready:
-            return await self._call(ready, coroutine, is_probe=is_probe)
-        elif is_probe:  # the detector wasn't called: probe with another image
-            self._probe_at(time.monotonic())
-        return True
 
     def _postpone(self, batch: Sequence[QueuedTask]) -> None:
         """Requeue a batch that exceeds the budget in front. The receive gate is closed already."""
@@ -461,13 +441,7 @@ class DetectorRunner:
                 self._answer(entry, Answer(error, datetime.now(UTC)))
         return ready
 
-    async def _call(
-        self,
-        entries: Sequence[QueuedTask],
-        coroutine: "asyncio.Task[Any] | None",
-        *,
-        is_probe: bool,
-    ) -> bool:
+    async def _call(self, entries: Sequence[QueuedTask], *, is_probe: bool) -> bool:
         """Call the detector and answer the entries.
 
         Returns:
@@ -478,7 +452,7 @@ class DetectorRunner:
             self._timeout_seconds,
             self._time_out,
             is_probe=is_probe,
-            coroutine=coroutine,
+            coroutine=asyncio.current_task(),
         )
         token = current_call.set(call)
         self._running.add(call)
@@ -641,11 +615,11 @@ class DetectorRunner:
             self._answer(entry, answer)
 
     def _answer(self, entry: QueuedTask, answer: Answer) -> None:
-        if entry.answer.done():  # the task was cancelled
+        if entry.answer.done():  # the wait was cancelled
             if entry.is_last_wait:
                 self._drop(entry)
                 return
-            entry.answer = asyncio.get_running_loop().create_future()
+            entry.answer = asyncio.get_running_loop().create_future()  # `detect` finds it
         if entry.reserved_usd:
             answer = replace(answer, reserved_usd=entry.reserved_usd)
         entry.answer.set_result(answer)
