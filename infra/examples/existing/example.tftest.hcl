@@ -3,7 +3,7 @@ mock_provider "aws" {
 }
 
 run "everything_is_brought_along" {
-  command = apply
+  command = plan
 
   assert {
     condition     = length(output.reader_role_arns) == 2
