@@ -10,7 +10,7 @@ from click.testing import Result
 
 
 def test_an_endpoint_of_ones_own_replaces_the_emulator(
-    retinue: CommandLine, history: None, invoke: Callable[..., Result]
+    retinue: CommandLine, running_history: None, invoke: Callable[..., Result]
 ) -> None:
     photo = retinue.folder / "a.jpg"
     photo.write_bytes(b"no image")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from acceptance.command_line import CommandLine
 from click.testing import Result
 from PIL import Image
+from retinue_cli.local import EmbeddedPostgres, State
 
 PLUGIN = '''
 """Fails while a file says so."""
@@ -35,29 +36,30 @@ def test_failed_images_are_looked_at_again_on_a_laptop(
     for name in ("gone", "kept"):
         Image.new("RGB", (40, 30), "red").save(folder / "photos" / f"{name}.png")
     (folder / "broken").touch()
-    invoke("run", "photos", "--detectors", "moody", "--plugins-dir", "plugins")
-    (folder / "photos" / "gone.png").unlink()
-    (folder / "broken").unlink()
+    with EmbeddedPostgres(State(folder / ".retinue")):  # one server for all commands
+        invoke("run", "photos", "--detectors", "moody", "--plugins-dir", "plugins")
+        (folder / "photos" / "gone.png").unlink()
+        (folder / "broken").unlink()
 
-    said = invoke("failures").stdout
-    assert "corrupt_image" in said
-    assert "no dead letters" in said
-    assert "no dead letters" in invoke("replay", "--dead-letters").stdout
-    assert "left out: runs of moody" in invoke("replay", "--yes").stdout
+        said = invoke("failures").stdout
+        assert "corrupt_image" in said
+        assert "no dead letters" in said
+        assert "no dead letters" in invoke("replay", "--dead-letters").stdout
+        assert "left out: runs of moody" in invoke("replay", "--yes").stdout
 
-    settings = {"RETINUE_DETECTORS": "moody", "RETINUE_PLUGINS_DIR": "plugins"}
-    planned = invoke("replay", **settings).stdout
-    assert "whose file was moved, changed or deleted, such as photos/gone.png" in planned
-    assert "would process 1 image again" in planned
-    done = json.loads(invoke("replay", "--yes", "--json", **settings).stdout)
-    assert (done["asked_again"], done["succeeded"], done["failed"]) == (1, 1, 0)
-    keys = [row["key"] for row in retinue.query("select key from failed_runs")]
-    assert keys == ["photos/gone.png"]
+        settings = {"RETINUE_DETECTORS": "moody", "RETINUE_PLUGINS_DIR": "plugins"}
+        planned = invoke("replay", **settings).stdout
+        assert "whose file was moved, changed or deleted, such as photos/gone.png" in planned
+        assert "would process 1 image again" in planned
+        done = json.loads(invoke("replay", "--yes", "--json", **settings).stdout)
+        assert (done["asked_again"], done["succeeded"], done["failed"]) == (1, 1, 0)
+        keys = [row["key"] for row in retinue.query("select key from failed_runs")]
+        assert keys == ["photos/gone.png"]
     assert retinue.processes() == []
 
 
 def test_the_other_commands_read_the_laptops_history_or_say_what_they_are_for(
-    retinue: CommandLine, history: None, invoke: Callable[..., Result]
+    retinue: CommandLine, running_history: None, invoke: Callable[..., Result]
 ) -> None:
     (retinue.folder / "photos").mkdir()
     Image.new("RGB", (40, 30), "red").save(retinue.folder / "photos" / "a.png")
