@@ -259,3 +259,16 @@ def test_the_next_steps_of_a_plugin_are_for_this_environment(
         f"\n  {programs}/retinue run --detectors acme-second"
         in cli("new-plugin", "acme-second").stdout
     )
+
+
+def test_a_query_imports_neither_awss_client_nor_what_draws_pictures() -> None:
+    code = (
+        "import sys; from retinue_cli.app import retinue; import retinue_cli.local\n"
+        "retinue.get_command(None, 'query'); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    needless = {"botocore", "numpy", "PIL", "retinue_aws"}
+    assert "psycopg" in done.stdout.split()
+    assert not needless & set(done.stdout.split())

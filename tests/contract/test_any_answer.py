@@ -20,10 +20,11 @@ from retinue_sdk import (
     InvalidImageError,
     RetriableError,
 )
+from retinue_workers.intake.errors import QueueUnavailableError
 from retinue_workers.intake.object_reader import ObjectReader
 from retinue_workers.intake.queue_depth import read_queue_depth
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
+from retinue_workers.intake.sqs import SqsQueue
 from retinue_workers.work import Message
 from structlog.testing import capture_logs
 

@@ -12,8 +12,9 @@ import pytest
 from aws_client.server import Reply, Server, serving
 from retinue_aws import AwsClient
 from retinue_sdk import ConfigurationError
-from retinue_workers.intake.clients import AwsUnavailableError, make_clients
-from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
+from retinue_workers.intake.clients import make_clients
+from retinue_workers.intake.errors import AwsUnavailableError, QueueUnavailableError
+from retinue_workers.intake.sqs import SqsQueue
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
 

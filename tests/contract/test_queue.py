@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from retinue_aws import AwsClient
 from retinue_cli.local import AwsEndpoint
 from retinue_sdk import ConfigurationError
-from retinue_workers.intake.sqs import Queue, QueueUnavailableError, SqsQueue
+from retinue_workers.intake.errors import QueueUnavailableError
+from retinue_workers.intake.sqs import Queue, SqsQueue
 from retinue_workers.work import Message
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from threading import RLock
 
-from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
+from retinue_workers.intake.errors import QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH
 from retinue_workers.work import Message
 
 MAX_VISIBILITY_SECONDS = 43_200

@@ -5,7 +5,7 @@ from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from retinue_cli.local import LabelledBox, draw
+from retinue_cli.output.draw import LabelledBox, draw
 from retinue_sdk import InvalidImageError
 
 RATIOS = st.floats(-2, 2)

@@ -12,7 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 from redrive.conftest import Pool
 from retinue_aws import AwsClient, JsonAnswer
 from retinue_cli.replay.sender import Sender
-from retinue_workers.intake.sqs import QueueUnavailableError
+from retinue_workers.intake.errors import QueueUnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

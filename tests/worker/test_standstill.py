@@ -7,7 +7,7 @@ from fakes.queue import Clock
 from fakes.rig import Rig
 from fakes.waiting import eventually
 from prometheus_client import CollectorRegistry
-from retinue_workers.intake.sqs import QueueUnavailableError
+from retinue_workers.intake.errors import QueueUnavailableError
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.ops import standstill as module

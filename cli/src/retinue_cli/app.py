@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 import click
 from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
-from retinue_workers.intake.clients import AwsUnavailableError
-from retinue_workers.intake.sqs import QueueUnavailableError
+from retinue_workers.intake.errors import AwsUnavailableError, QueueUnavailableError
 
 from retinue_cli.faces.errors import FacesError
 from retinue_cli.output.words import escaped_lines

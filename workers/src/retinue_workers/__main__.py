@@ -20,8 +20,7 @@ from retinue_sdk import ConfigurationError
 from retinue_sdk.cores import usable_cores
 
 from retinue_workers.bootstrap import build_worker
-from retinue_workers.intake.clients import AwsUnavailableError
-from retinue_workers.intake.sqs import QueueUnavailableError
+from retinue_workers.intake.errors import AwsUnavailableError, QueueUnavailableError
 from retinue_workers.ops import logs
 from retinue_workers.ops.emf import EmbeddedMetrics
 from retinue_workers.ops.health import HealthServer

@@ -16,16 +16,12 @@ from retinue_history import (
 from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
 
-from retinue_workers.intake.clients import (
-    AwsUnavailableError,
-    Clients,
-    aws_configuration,
-    make_clients,
-)
+from retinue_workers.intake.clients import Clients, aws_configuration, make_clients
+from retinue_workers.intake.errors import AwsUnavailableError, QueueUnavailableError
 from retinue_workers.intake.object_reader import ObjectReader
 from retinue_workers.intake.queue_depth import read_queue_depth
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
+from retinue_workers.intake.sqs import SqsQueue
 from retinue_workers.limits.retry import retry_until_available
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.recording.db_auth import password_source

@@ -31,8 +31,8 @@ def top(*, every_seconds: float, once: bool, as_json: bool) -> None:
     from retinue_history import HistoryUnavailableError
     from retinue_history.analysis.activity import Activity, ActivityReader
     from retinue_workers.intake.clients import make_clients
+    from retinue_workers.intake.errors import QueueUnavailableError
     from retinue_workers.intake.queue_depth import read_queue_depth
-    from retinue_workers.intake.sqs import QueueUnavailableError
     from retinue_workers.work import QueueDepth
     from rich.console import Console, RenderableType
     from rich.live import Live

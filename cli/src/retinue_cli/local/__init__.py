@@ -15,14 +15,12 @@ from retinue_cli.local.processes import Processes
 from retinue_cli.local.resources import Wiring, wire
 from retinue_cli.local.state import State
 from retinue_cli.local.upload import Upload, upload
-from retinue_cli.output.draw import LabelledBox, draw
 
 __all__ = [
     "AwsEndpoint",
     "EmbeddedPostgres",
     "Emulator",
     "FolderPhotographs",
-    "LabelledBox",
     "LaptopError",
     "Photograph",
     "Processes",
@@ -30,7 +28,6 @@ __all__ = [
     "State",
     "Upload",
     "Wiring",
-    "draw",
     "folder_photographs",
     "named_endpoint",
     "package_photographs",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_aws import AwsClient
 from retinue_sdk import ConfigurationError
+from retinue_workers.intake.errors import QueueUnavailableError
 from retinue_workers.intake.s3_event import MalformedEventError, parse
-from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH
 
 from retinue_cli.replay.sender import Sender
 

@@ -9,7 +9,8 @@ from typing import NamedTuple, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_aws import AwsClient
-from retinue_workers.intake.sqs import BATCH, QueueUnavailableError, refused_entries
+from retinue_workers.intake.errors import QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, refused_entries
 from retinue_workers.limits.backoff import backoff_seconds
 
 CONCURRENCY = 32

@@ -17,7 +17,7 @@ from retinue_sdk import (
 )
 
 from retinue_workers.hosted_models.idle_tracker import IdleTracker
-from retinue_workers.intake.sqs import QueueUnavailableError
+from retinue_workers.intake.errors import QueueUnavailableError
 from retinue_workers.settings.hosted_models import CLOSING_SECONDS, ModelPolicy
 from retinue_workers.work import QueueDepth
 

@@ -17,6 +17,8 @@ from botocore.session import Session
 from retinue_aws import find_credentials, new_session
 from retinue_sdk import ConfigurationError
 
+from retinue_workers.intake.errors import AwsUnavailableError
+
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
@@ -41,10 +43,6 @@ class Clients:
     s3: "Callable[[], S3Client]"
     sqs: "SQSClient"
     polling_sqs: "SQSClient"
-
-
-class AwsUnavailableError(Exception):
-    """No AWS credentials are available now. The endpoint that issues them may be down."""
 
 
 def make_clients(*, connections: int, wait_time_seconds: int = 0) -> Clients:

@@ -11,7 +11,8 @@ from typing import Self
 
 import structlog
 
-from retinue_workers.intake.sqs import BATCH, Queue, QueueUnavailableError
+from retinue_workers.intake.errors import QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, Queue
 from retinue_workers.limits.backoff import backoff_seconds, requeue_seconds
 from retinue_workers.limits.batching import Batcher
 from retinue_workers.limits.receive_gate import ReceiveGate

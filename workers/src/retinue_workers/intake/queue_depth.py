@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from retinue_workers.intake.sqs import QueueUnavailableError
+from retinue_workers.intake.errors import QueueUnavailableError
 from retinue_workers.work import QueueDepth
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from retinue_aws import is_misconfigured
 from retinue_sdk import ConfigurationError
 
+from retinue_workers.intake.errors import QueueUnavailableError
 from retinue_workers.work import Message
 
 if TYPE_CHECKING:
@@ -23,18 +24,6 @@ BATCH = 10
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 
 _NO_ADDRESS = {"InvalidAddress", "AWS.SimpleQueueService.InvalidAddress"}
-
-
-class QueueUnavailableError(Exception):
-    """The queue didn't answer, or refused. Its messages are safe.
-
-    Attributes:
-        messages: The messages of the call that are unchanged.
-    """
-
-    def __init__(self, reason: str, messages: Sequence[Message] = ()) -> None:
-        super().__init__(reason)
-        self.messages = tuple(messages)
 
 
 class Queue(Protocol):
