@@ -72,6 +72,17 @@ def test_no_connection_becomes_free(history_url: str, image: Make) -> None:
     pool.close()
 
 
+def test_a_connection_in_use_is_closed_after_its_pool(history_url: str) -> None:
+    pool = ConnectionPool(history_url)
+    with pool.connection(), pool.connection() as idle:
+        pass
+    with pool.connection() as used:
+        pool.close()
+        assert used.execute("SELECT 1").fetchone() == (1,)
+    assert used.closed
+    assert idle.closed
+
+
 def test_too_many_connections(worker_pool: ConnectionPool, image: Make) -> None:
     with (
         worker_pool.connection(),

@@ -230,6 +230,7 @@ class ConnectionPool:
         self._lock = threading.Lock()
         self._idle: list[tuple[float, _LimitedConnection]] = []  # when it was last used
         self._broken_at = 0.0
+        self._is_closed = False
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -272,8 +273,9 @@ class ConnectionPool:
             yield connection
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and those in use when they are put back."""
         with self._lock:
+            self._is_closed = True
             idle, self._idle = self._idle, []
         for _, connection in idle:
             connection.close()
@@ -311,8 +313,10 @@ class ConnectionPool:
 
     def _put_back(self, connection: _LimitedConnection) -> None:
         # After Ctrl-C in the middle of a statement it isn't idle.
-        if connection.info.transaction_status is TransactionStatus.IDLE:
-            with self._lock:
+        is_usable = connection.info.transaction_status is TransactionStatus.IDLE
+        with self._lock:
+            is_kept = is_usable and not self._is_closed
+            if is_kept:
                 self._idle.append((time.monotonic(), connection))
-        else:
+        if not is_kept:
             connection.close()
