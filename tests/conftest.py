@@ -185,7 +185,8 @@ def postgres_server() -> Iterator[str]:
     try:
         url: str = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
+            for safe_after_a_crash in ("fsync", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {safe_after_a_crash} = off".encode())
             connection.execute("SELECT pg_reload_conf()")
         yield url
     finally:
