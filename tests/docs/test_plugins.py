@@ -47,6 +47,7 @@ def folder(root: Path) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_the_tutorial_works(blocks: list[Any], folder: Path) -> None:
     try:

@@ -40,10 +40,11 @@ DETECTORS = [
     ObjectDetector,
     OnnxFaceDetector,
     OnnxLabelDetector,
-    OnnxModerationDetector,
     OnnxTextDetector,
-    OnnxSegmentDetector,
-    OnnxPoseDetector,
+    *(
+        pytest.param(detector, marks=pytest.mark.long)  # they have the base class in common
+        for detector in (OnnxModerationDetector, OnnxSegmentDetector, OnnxPoseDetector)
+    ),
 ]
 
 
