@@ -185,8 +185,8 @@ def postgres_server() -> Iterator[str]:
     try:
         url: str = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
-            for safe_after_a_crash in ("fsync", "full_page_writes"):
-                connection.execute(f"ALTER SYSTEM SET {safe_after_a_crash} = off".encode())
+            for protection in ("fsync", "full_page_writes"):  # of data in a crash
+                connection.execute(f"ALTER SYSTEM SET {protection} = off".encode())
             connection.execute("SELECT pg_reload_conf()")
         yield url
     finally:
