@@ -143,6 +143,19 @@ def questions(until: datetime, images: int) -> list[Question]:
             ),
         ),
         Question(
+            "counts per label, 30 days",
+            "SELECT label, sum(detections) FROM label_counts_daily WHERE day > %s GROUP BY label",
+            lambda numbers: ((until - timedelta(days=30)).date(),),
+            10,
+            (
+                "GROUP BY over detections",
+                (
+                    "SELECT label, count(*) FROM detections WHERE detected_at::date > %s "
+                    "GROUP BY label"
+                ),
+            ),
+        ),
+        Question(
             "latest detections of one image",
             f"{latest} %s",
             lambda numbers: (an_image(numbers),),
