@@ -336,9 +336,7 @@ detections = Table(
     metadata,
     # Not a key: an index of it was a twentieth of the time to record 100 images, and nothing looks
     # it up.
-    Column(
-        "detection_id", BigInteger, Identity(always=True), nullable=False, comment="Row number"
-    ),
+    Column("detection_id", BigInteger, Identity(always=True), nullable=False, comment="Row number"),
     # Not a foreign key: checking it took a sixth of the time to record 100 images. record_runs()
     # inserts both, and triggers on runs delete both.
     Column("run_id", BigInteger, nullable=False, comment="The run that made it"),
