@@ -249,7 +249,7 @@ def questions_table(report: Mapping[str, Any]) -> str:
         at = each[target]
         lines.append(
             f"| {at['name']} | {' | '.join(cells)} | {at['target_ms']:g} | "
-            f"{at['server_cpu_ms']:.2f} | {with_videos.get(at['name'], '')} | {at['baseline']} | "
+            f"{at['server_cpu_ms']:.2f} | {with_videos.get(at['name'], '–')} | {at['baseline']} | "
             f"{at['baseline_ms']:,.0f} |"
         )
     return "\n".join(lines) + "\n"
