@@ -74,7 +74,6 @@ _DETECTIONS = (
 _VIDEOS = "videos (image_id, duration_ms, frame_rate, codec, container, rotation_degrees)"
 
 
-# The number is a part of the text: with a parameter, a generic plan would read the whole history.
 _COUNT = """
     SELECT count_detections(
         array_agg(number), array_agg(started_at), array_agg(detector), array_agg(detector_version),
@@ -86,7 +85,7 @@ _COUNT = """
             row_number() OVER ()::int AS number, runs.started_at, detector, detector_version,
             model_version, kind, label, confidence, attributes
         FROM detections JOIN runs ON runs.run_id = detections.run_id
-        WHERE runs.run_id > {run_id} AND detections.run_id > {run_id}
+        WHERE detection_id > %s
     ) AS added
 """
 
@@ -156,7 +155,7 @@ def generate(
                 rows.add_video(number, until - timedelta(days=DAYS * (1 - (number + 1) / videos)))
             with connection.transaction():
                 _copy(connection, rows)
-                connection.execute(_COUNT.format(run_id=run_id))
+                connection.execute(_COUNT, (detection_id,))
             run_id, detection_id = rows.run_id, rows.detection_id
             if tell:
                 seconds = time.monotonic() - began

@@ -62,11 +62,11 @@ class Erasure:
 
 
 _DOOMED = """
-    SELECT run_id, detected_at, ordinal, image_id FROM detections
+    SELECT detection_id FROM detections
     WHERE attributes ?| ARRAY['Face', 'FaceId', 'UserId']
         AND faces_named(attributes) && CAST(:ids AS text[])
     UNION
-    SELECT run_id, detected_at, ordinal, image_id FROM detections
+    SELECT detection_id FROM detections
     WHERE kind = 'face_match' AND label = ANY(CAST(:labels AS text[]))
 """
 
@@ -86,18 +86,17 @@ _COUNT = text(f"""
 
 _IMAGES = text(f"""
     SELECT DISTINCT images.image_id, images.key
-    FROM ({_DOOMED}) AS doomed
-    JOIN images ON images.image_id = doomed.image_id
+    FROM detections
+    JOIN images ON images.image_id = detections.image_id
+    WHERE detections.detection_id IN ({_DOOMED})
 """)  # noqa: S608 - the parts are the constants above
 
 _DELETE_DETECTIONS = text(f"""
     WITH doomed AS ({_DOOMED} LIMIT :rows),
     gone AS (
         DELETE FROM detections USING doomed
-        WHERE detections.run_id = doomed.run_id
-            AND detections.detected_at = doomed.detected_at
-            AND detections.ordinal = doomed.ordinal
-        RETURNING detections.run_id
+        WHERE detections.detection_id = doomed.detection_id
+        RETURNING run_id
     ),
     touched AS (SELECT run_id, count(*) AS detections FROM gone GROUP BY run_id),
     cut AS (
