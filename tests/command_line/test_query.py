@@ -146,6 +146,41 @@ def test_json_is_a_format(cli: Cli, history_url: str) -> None:
     assert "exclude" in cli("query", "select 1", "--json", "--format", "csv", exit_code=2).stderr
 
 
+def test_json_loses_no_column(cli: Cli, history_url: str) -> None:
+    counts = ("query", "select count(*), count(distinct key), 1 as n from images")
+    said = cli(*counts, "--json", exit_code=2).stderr
+    assert "several columns are named count" in said
+    assert cli(*counts, "--format", "csv").stdout == "count,count,n\n0,0,1\n"
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        ("interval '1 month'", "1 mon"),  # Python's has 30 days
+        ("interval '-1 second'", "-00:00:01"),  # Python's is -1 day, 23:59:59
+        (r"'\x00ff'::bytea", r"\x00ff"),
+    ],
+)
+def test_values_are_written_as_postgres_writes_them(
+    cli: Cli, value: str, printed: str, format_: str
+) -> None:
+    said = cli("query", f"select {value} as v", "--format", format_).stdout
+    if format_ == "json":
+        assert json.loads(said) == [{"v": printed}]
+    else:
+        assert printed in map(str.strip, said.splitlines())
+
+
+def test_json_has_only_finite_numbers(cli: Cli, history_url: str) -> None:
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} isn't JSON")
+
+    numbers = "select 'NaN'::float8 as a, array['-infinity'::float8, 1] as b"
+    said = cli("query", numbers, "--json").stdout
+    assert json.loads(said, parse_constant=refuse) == [{"a": "NaN", "b": ["-Infinity", 1]}]
+
+
 def test_a_query_may_be_given_more_time_or_less(cli: Cli, history_url: str) -> None:
     slow = ("query", "select pg_sleep(60)", "--timeout-seconds", 0.1)
     assert "stopped after 0.1 s," in cli(*slow, exit_code=1).stderr

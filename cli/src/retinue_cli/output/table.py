@@ -5,12 +5,15 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from retinue_sdk import ConfigurationError
 
 from retinue_cli.output.terminal import data_output
 
@@ -43,7 +46,7 @@ def print_rows(
             row, with a line for each column. A pipe has no width, so rows aren't folded.
 
     Raises:
-        ConfigurationError: They can't be drawn as a chart.
+        ConfigurationError: They can't be drawn as a chart, or two columns of JSON have one name.
     """
     match format_:
         case "csv":
@@ -51,6 +54,11 @@ def print_rows(
             writer.writerow(columns)
             writer.writerows([_csv_cell(value) for value in row] for row in rows)
         case "json":
+            if repeated := [name for name, count in Counter(columns).items() if count > 1]:
+                raise ConfigurationError(
+                    f"several columns are named {repeated[0]}, and a JSON object has each name "
+                    "once: name them with AS, or choose --format csv"
+                )
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         case "chart":
             from retinue_cli.output.chart import print_chart
@@ -173,7 +181,7 @@ def _longest_part(text: str) -> int:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
-    said = json.dumps(value, default=_json_value, ensure_ascii=False, indent=2)
+    said = _json(value, indent=2)
     # json leaves DEL and the control characters of 8 bits, which some terminals obey, too.
     click.echo(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", said))
 
@@ -249,7 +257,9 @@ def _shown(value: Any) -> str:
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds")
         case dict() | list():
-            return json.dumps(value, default=_json_value, ensure_ascii=False)
+            return _json(value)
+        case bytes():
+            return _bytes(value)
         case _:
             return str(value)
 
@@ -264,8 +274,32 @@ def _decimal(value: Decimal) -> str:
 def _csv_cell(value: Any) -> Any:
     """Return a value for programs: JSON as JSON, and everything else in full."""
     if isinstance(value, dict | list):
-        return json.dumps(value, default=_json_value, ensure_ascii=False)
-    return value
+        return _json(value)
+    return _bytes(value) if isinstance(value, bytes) else value
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(
+        _finite(value), default=_json_value, allow_nan=False, ensure_ascii=False, indent=indent
+    )
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with the numbers that JSON doesn't have as text, as Postgres writes them."""
+    match value:
+        case float() if not isfinite(value):
+            return str(Decimal(value))
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
+
+
+def _bytes(value: bytes) -> str:
+    """Return bytes as Postgres writes them."""
+    return f"\\x{value.hex()}"
 
 
 def _json_value(value: Any) -> Any:
@@ -274,4 +308,6 @@ def _json_value(value: Any) -> Any:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return _bytes(value)
     return str(value)

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
+from psycopg.types.string import TextLoader
 
 from retinue_history.analysis.query_errors import ONLY_READ, explain, first_word
 from retinue_history.db.connections import ANSWER_SECONDS, connect
@@ -43,7 +44,7 @@ class QueryResult:
 
     Attributes:
         columns: The columns' names, in order; not necessarily distinct.
-        rows: The rows, as Python values.
+        rows: The rows, as Python values. Intervals are text: Python has no months.
         truncated: Whether there were more rows than the limit.
     """
 
@@ -90,6 +91,7 @@ def run_query(
         connect(url, "retinue query", answer_timeout_seconds=answer_seconds, password=password)
     ) as connection:
         connection.read_only = True
+        connection.adapters.register_loader("interval", TextLoader)
         try:
             # Postgres allows a change to read-write only before the first query, which is this.
             connection.execute(
