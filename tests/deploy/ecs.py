@@ -8,6 +8,9 @@ from botocore.exceptions import ClientError
 
 CLUSTER = "retinue-dev"
 
+PAGE_LINES = 60
+"""How many lines a call of GetLogEvents returns: on AWS 10,000, or 1 MB."""
+
 
 @dataclass
 class FakeEcs:
@@ -71,11 +74,13 @@ class FakeLogs:
         lines: What the task's stream holds; it is not there while empty.
         late: How many calls it takes the lines to arrive.
         runs_after: How many calls it takes a worker to tell of an image; none for never.
+        event: What the worker tells.
     """
 
     lines: list[str] = field(default_factory=list)
     late: int = 0
     runs_after: int | None = 0
+    event: str = "run_recorded"
     patterns: list[str] = field(default_factory=list)
 
     def get_log_events(self, **asked: Any) -> dict[str, Any]:
@@ -84,14 +89,28 @@ class FakeLogs:
             self.late = max(0, self.late - 1)
             problem = {"Error": {"Code": "ResourceNotFoundException", "Message": "no stream"}}
             raise ClientError(problem, "GetLogEvents")  # type: ignore[arg-type]
-        return {"events": [{"message": line} for line in self.lines]}
+        # As AWS: a limited number of lines, possibly none although more follow, and after the last
+        # line the token of the call.
+        start = int(asked.get("nextToken", "0"))
+        page = [] if start == 0 else self.lines[start - 1 : start - 1 + PAGE_LINES]
+        token = 1 if start == 0 else start + len(page)
+        return {
+            "events": [{"message": line} for line in page],
+            "nextForwardToken": str(token),
+        }
 
-    def filter_log_events(self, **asked: Any) -> dict[str, Any]:
+    def get_paginator(self, name: str) -> "FakeLogs":
+        assert name == "filter_log_events"
+        return self
+
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+        """Return an empty page first, as AWS does while it searches."""
         self.patterns.append(asked["filterPattern"])
         if self.runs_after is None:
-            return {"events": []}
+            return [{"events": []}]
         self.runs_after -= 1
-        return {"events": [{"message": "{}"}] if self.runs_after < 0 else []}
+        told = self.runs_after < 0 and f'"{self.event}"' in asked["filterPattern"]
+        return [{"events": []}, {"events": [{"message": "{}"}] if told else []}]
 
 
 @dataclass

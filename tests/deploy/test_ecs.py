@@ -35,6 +35,11 @@ def test_a_task_says_what_it_printed_though_its_log_comes_late() -> None:
     assert said == ["  task abc123: running"]
 
 
+def test_a_task_says_all_that_it_printed() -> None:
+    lines = [f"row {number}" for number in range(1_000)]
+    assert tasks(FakeEcs(), FakeLogs(lines)).run(MIGRATE).splitlines() == lines
+
+
 def test_a_task_takes_another_command() -> None:
     ecs = FakeEcs()
     tasks(ecs, FakeLogs(["[]"])).run(MIGRATE, ["query", "select 1"], {"NAME": "value"})
@@ -158,6 +163,22 @@ def test_a_failed_run_fails_the_smoke_test(tmp_path: Path) -> None:
     logs = FakeLogs([run_of("failed", error_code="access_denied", error_message="no")])
     with pytest.raises(DeployError, match="onnx-faces: access_denied: no"):
         smoke(tmp_path, FakeS3(), logs, []).check(OUTPUTS, MIGRATE)
+
+
+def test_a_route_that_excludes_the_image_fails_no_deployment(tmp_path: Path) -> None:
+    runs = [
+        {"detector": "onnx-faces", "outcome": "succeeded"},
+        {"detector": "onnx-text", "outcome": "skipped", "error_code": "skipped_by_pixels"},
+    ]
+    logs = FakeLogs([json.dumps(runs)])
+    found = smoke(tmp_path, FakeS3(), logs, []).check(OUTPUTS, MIGRATE)
+    assert found.startswith("1 runs by onnx-faces; routes exclude the image from onnx-text; after")
+
+
+def test_an_image_that_every_route_excludes_is_noticed(tmp_path: Path) -> None:
+    logs = FakeLogs([run_of("skipped", error_code="skipped_by_key")], event="run_skipped")
+    found = smoke(tmp_path, FakeS3(), logs, []).check(OUTPUTS, MIGRATE)
+    assert found.startswith("routes exclude the image from onnx-faces; after")
 
 
 def test_a_worker_that_says_so_without_rows(tmp_path: Path) -> None:

@@ -183,3 +183,15 @@ def test_environments_of_one_root_share_neither_backend_nor_state(
         environment.apply()
     dev = Terraform(programs, root, var_file=root / "dev.tfvars", data_dir=".terraform/dev")
     assert Environment(dev, "dev", "eu-west-1").plan("2").changes == {"update": 1}
+
+
+def test_a_preview_that_was_killed_leaves_no_backend_behind(
+    terraform: Callable[..., Terraform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = terraform(POOLS, "pools = { labels = {} }")
+    override = real.folder / "preview_override.tf"
+    override.write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
+    is_there: list[bool] = []
+    monkeypatch.setattr(real, "init", lambda _: is_there.append(override.exists()))
+    Environment(real, "dev", "eu-west-1").connect("state")
+    assert is_there == [False]

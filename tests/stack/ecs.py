@@ -4,7 +4,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fakes.waiting import eventually
 from retinue_deploy.smoke import ImageSmoke
@@ -107,13 +107,19 @@ class WorkerLogs:
     def __init__(self, log: Callable[[str], Path]) -> None:
         self._log = log
 
-    def filter_log_events(self, **asked: Any) -> dict[str, Any]:
+    def get_paginator(self, name: str) -> Self:
+        """Return what has the pages."""
+        assert name == "filter_log_events"
+        return self
+
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
         """Lines about the image that the pattern names."""
         named = re.search(r'\$\.image_id = "([0-9a-f-]+)"', asked["filterPattern"])
         assert named is not None
         service = asked["logGroupName"].strip("/").replace("/", "-")
         lines = self._log(service).read_text().splitlines()
-        return {"events": [line for line in lines if named[1] in line and '"run_recorded"' in line]}
+        told = [line for line in lines if named[1] in line and '"run_recorded"' in line]
+        return [{"events": told}]
 
 
 def smoke_test(

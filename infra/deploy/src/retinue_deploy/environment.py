@@ -55,6 +55,7 @@ class Environment:
         self._name = name
         self._region = region
         self._plan_file = f"{name}.tfplan"
+        self._preview_override = terraform.folder / "preview_override.tf"
 
     @classmethod
     def open(cls, programs: Programs, file: Path, region: str, s3: Any = None) -> Self:
@@ -85,6 +86,7 @@ class Environment:
 
     def connect(self, state_bucket: str) -> None:
         """Use the environment's state in the bucket."""
+        self._preview_override.unlink(missing_ok=True)  # of a preview that was killed
         self._terraform.init(
             {
                 "bucket": state_bucket,
@@ -156,7 +158,7 @@ class Environment:
         """
         if has_state:
             return self._terraform.plan(self._plan_file, {"image_uri": uri})
-        override = self._terraform.folder / "preview_override.tf"
+        override = self._preview_override
         override.write_text('terraform {\n  backend "local" {}\n}\n', encoding="utf-8")
         try:
             self._terraform.init(reconfigure=True)

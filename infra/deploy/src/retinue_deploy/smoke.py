@@ -95,7 +95,7 @@ class ImageSmoke:
             runs = self._ask(migrate, str(reference.image_id))
         finally:
             self._s3.delete_object(Bucket=bucket, Key=key)
-        failed = [run for run in runs if run["outcome"] != "succeeded"]
+        failed = [run for run in runs if run["outcome"] == "failed"]
         if failed:
             about = "\n".join(
                 f"    {run['detector']}: {run['error_code']}: {run['error_message']}"
@@ -104,20 +104,28 @@ class ImageSmoke:
             raise DeployError(
                 f"a worker processed the test image {reference.uri}, and its run failed:\n{about}"
             )
-        names = ", ".join(sorted(str(run["detector"]) for run in runs))
-        return f"{len(runs)} runs by {names} after {time.time() - began:.0f} s"
+        done = sorted(str(run["detector"]) for run in runs if run["outcome"] == "succeeded")
+        skipped = sorted(str(run["detector"]) for run in runs if run["outcome"] == "skipped")
+        return "; ".join(
+            (
+                *([f"{len(done)} runs by {', '.join(done)}"] if done else []),
+                *([f"routes exclude the image from {', '.join(skipped)}"] if skipped else []),
+                f"after {time.time() - began:.0f} s",
+            )
+        )
 
     def _await_worker(self, outputs: Mapping[str, Any], image_id: str, since_ms: int) -> None:
         """Wait until a worker's log has the image."""
         deadline, next_word = time.monotonic() + TIMEOUT_SECONDS, 0.0
+        events = '$.event = "run_recorded" || $.event = "run_skipped"'
         while True:
             for pool in outputs["pools"].values():
-                events = self._logs.filter_log_events(
+                pages = self._logs.get_paginator("filter_log_events").paginate(
                     logGroupName=pool["log_group_name"],
                     startTime=since_ms,
-                    filterPattern=f'{{ $.event = "run_recorded" && $.image_id = "{image_id}" }}',
-                )["events"]
-                if events:
+                    filterPattern=f'{{ ({events}) && $.image_id = "{image_id}" }}',
+                )
+                if any(page["events"] for page in pages):  # pages before may be empty
                     return
             if time.monotonic() > deadline:
                 raise DeployError(

@@ -119,17 +119,33 @@ class EcsTasks:
         )
         lines: list[str] = []
         for attempt in range(_LOG_TRIES):
-            try:
-                events = self._logs.get_log_events(
-                    logGroupName=options["awslogs-group"], logStreamName=stream, startFromHead=True
-                )["events"]
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                    raise
-                events = []
-            if events and len(events) == len(lines):
+            found = self._lines(options["awslogs-group"], stream)
+            if found and len(found) == len(lines):
                 break
-            lines = [str(event["message"]) for event in events]
+            lines = found
             if attempt < _LOG_TRIES - 1:
                 self._sleep(2.0)
         return "\n".join(lines)
+
+    def _lines(self, group: str, stream: str) -> list[str]:
+        """Return all lines of a log stream so far; none if it doesn't exist yet.
+
+        A call returns at most 10,000 lines or 1 MB, and possibly none although more follow. After
+        the last line, it returns the token of the call.
+        """
+        lines: list[str] = []
+        token: dict[str, str] = {}
+        while True:
+            try:
+                answer = self._logs.get_log_events(
+                    logGroupName=group, logStreamName=stream, startFromHead=True, **token
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+                return lines
+            lines += [str(event["message"]) for event in answer["events"]]
+            following = {"nextToken": answer["nextForwardToken"]}
+            if following == token:
+                return lines
+            token = following
