@@ -103,8 +103,8 @@ resource "aws_vpc_endpoint" "s3" {
         Effect    = "Allow"
         Principal = "*"
         Action = [
-          "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:ListBucket",
-          "s3:ListBucketVersions",
+          "s3:GetBucketVersioning", "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion",
+          "s3:GetObjectVersionTagging", "s3:ListBucket", "s3:ListBucketVersions",
         ]
         Resource  = flatten([for arn in var.bucket_arns : [arn, "${arn}/*"]])
         Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
