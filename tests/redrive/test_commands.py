@@ -187,3 +187,12 @@ def test_dead_letters_are_told_and_moved_back(tell: Callable[..., str], pool: Po
     assert "would move about 1 message back" in tell("replay", "--dead-letters")
     assert "1 stay, because no worker can parse them" in tell("replay", "--dead-letters", "--yes")
     assert pool.bodies(pool.dead_url) == ["no event"]
+
+
+@pytest.mark.parametrize(
+    "option", [["--prefix", "s3://photos/2026/"], ["--detector", "onnx-objects"], ["--since", "1d"]]
+)
+def test_dead_letters_cannot_be_selected(option: list[str]) -> None:
+    done = CliRunner().invoke(retinue, ["replay", "--dead-letters", *option, "--yes"])
+    assert done.exit_code == 2
+    assert f"--dead-letters moves all dead letters: remove {option[0]}" in done.output

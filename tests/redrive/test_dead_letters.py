@@ -1,8 +1,11 @@
 """The dead-letter queue: looked at without harm, and moved back without loss."""
 
+import time
+
 import pytest
 from fakes.events import created
 from redrive.conftest import Pool
+from retinue_cli.replay import dead_letters
 from retinue_cli.replay.dead_letters import UNRECORDED, DeadLetters, Moved
 from retinue_sdk import ConfigurationError
 
@@ -35,6 +38,38 @@ def test_moving_back_leaves_what_nobody_understands(pool: Pool) -> None:
     assert moved.left.total() == 1
     assert sorted(pool.bodies()) == sorted(good)
     assert pool.bodies(pool.dead_url) == ["not json"]
+
+
+def test_a_message_that_comes_back_meanwhile_is_moved_once(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = [created(f"{number}.jpg") for number in range(25)]
+    bury(pool, *good)
+    dead, moved = DeadLetters(pool.sqs, pool.url), Moved()
+    moving = dead.move_back(moved)
+    for _ in moving:  # a worker can't record any of them
+        bury(pool, *pool.bodies())
+        assert moved.messages + moved.returned <= 50
+    assert (moved.messages, moved.returned) == (25, 25)
+    assert sorted(pool.bodies(pool.dead_url)) == sorted(good)
+    assert pool.bodies() == []
+
+
+def test_messages_that_stay_are_counted_once_however_long_it_takes(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "HIDDEN_SECONDS", 0)
+    bury(pool, *(f"not json {number}" for number in range(8)))
+    moved = Moved()
+    assert sum(DeadLetters(pool.sqs, pool.url).move_back(moved)) == 8
+    assert moved.left.total() == 8
+
+
+def test_the_rate_is_kept(pool: Pool) -> None:
+    bury(pool, *(created(f"{number}.jpg") for number in range(25)))
+    began = time.monotonic()
+    list(DeadLetters(pool.sqs, pool.url).move_back(Moved(), per_second=20))
+    assert time.monotonic() - began >= 20 / 20
 
 
 def test_killed_between_sending_and_deleting_nothing_is_lost(

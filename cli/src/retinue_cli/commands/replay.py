@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
+from click.core import ParameterSource
 from retinue_history.analysis.failures import (
     Failures,
     ReplayImage,
@@ -28,6 +29,9 @@ from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+
+NOT_OF_DEAD_LETTERS = ("detector", "error_code", "since", "until", "prefix", "condition")
+"""Options that select runs. Dead letters have none."""
 
 Say: TypeAlias = Callable[[str], None]
 Keys: TypeAlias = dict[Media, list[tuple[str, str, str]]]
@@ -72,16 +76,29 @@ def replay(
     """
     if missing and dead_letters:
         raise click.UsageError("--missing and --dead-letters exclude each other")
+    if dead_letters and (given := _options_given(NOT_OF_DEAD_LETTERS)):
+        raise click.UsageError(f"--dead-letters moves all dead letters: remove {', '.join(given)}")
     settings = Settings.load()
     say = _silent if as_json else click.echo
     if dead_letters:
-        report = _replay_dead_letters(settings, yes=yes, say=say)
+        report = _replay_dead_letters(settings, per_second=per_second, yes=yes, say=say)
     else:
         report = _replay_images(
             settings, Failures(**selected), missing=missing, per_second=per_second, yes=yes, say=say
         )
     if as_json:
         print_json(report)
+
+
+def _options_given(names: Sequence[str]) -> list[str]:
+    """Return those of the current command's options that were given."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+    ]
 
 
 def _silent(_: str) -> None:
@@ -205,7 +222,9 @@ def _replay_here(
     return report | {"asked_again": len(asked), "succeeded": len(asked) - failed, "failed": failed}
 
 
-def _replay_dead_letters(settings: Settings, *, yes: bool, say: Say) -> dict[str, Any]:
+def _replay_dead_letters(
+    settings: Settings, *, per_second: float | None, yes: bool, say: Say
+) -> dict[str, Any]:
     if is_unconfigured(settings):
         say("no dead letters: the queue of `retinue run` ends with the run")
         return {"dead_letters": 0}
@@ -219,12 +238,22 @@ def _replay_dead_letters(settings: Settings, *, yes: bool, say: Say) -> dict[str
         return {"dead_letters": waiting}
     moved = Moved()
     with progress("dead letters", waiting) as advance:
-        for number in dead.move_back(moved):
+        for number in dead.move_back(moved, per_second=per_second):
             advance(number)
     say(f"moved {count(moved.messages, 'message')} back")
     for reason, number in moved.left.most_common():
         say(f"{number:,} stay, because no worker can parse them: {reason}")
-    return {"dead_letters": waiting, "moved": moved.messages, "left": dict(moved.left)}
+    if moved.returned:
+        say(
+            f"{count(moved.returned, 'message')} came back meanwhile and stay: the cause isn't "
+            "fixed. The workers' log has it, as commit_rejected"
+        )
+    return {
+        "dead_letters": waiting,
+        "moved": moved.messages,
+        "left": dict(moved.left),
+        "returned": moved.returned,
+    }
 
 
 def _missing(url: str, keys: Keys, wanted: Failures) -> Iterator[ReplayImage]:

@@ -1,9 +1,10 @@
 """Inspect a pool's dead-letter queue, and move its messages back to the pool's queue."""
 
+import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
     from types_boto3_sqs.type_defs import MessageTypeDef
 
-HIDDEN_SECONDS = 120
-"""Seconds for which a dead letter is hidden from other readers while it is inspected."""
+HIDDEN_SECONDS = 600
+"""Seconds for which a dead letter is hidden from other readers while it is inspected. In this time,
+as many are received as SQS allows in flight.
+"""
 
 _QUIET_RECEIVES = 3  # SQS may return no messages although some exist, but rarely this often
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
@@ -54,10 +57,12 @@ class Moved:
     Attributes:
         messages: Number of moved messages.
         left: Number of messages that stay because no worker can parse them, by reason.
+        returned: Number of moved messages that came back to the dead-letter queue, and stay.
     """
 
     messages: int = 0
     left: Counter[str] = field(default_factory=Counter)
+    returned: int = 0
 
 
 class DeadLetters:
@@ -123,13 +128,15 @@ class DeadLetters:
             self._show(seen)
         return sorted(causes.values(), key=lambda cause: -cause.messages)
 
-    def move_back(self, moved: Moved) -> Iterator[int]:
+    def move_back(self, moved: Moved, *, per_second: float | None = None) -> Iterator[int]:
         """Send each message to the pool's queue, then delete it here. A crash loses none.
 
-        Messages that no worker can parse stay, because they would return.
+        Messages that no worker can parse stay, because they would return. Those that do return
+        meanwhile stay, too: otherwise they would be moved, and their detectors paid, without end.
 
         Args:
             moved: Counts the messages.
+            per_second: Maximum number of messages per second; ``None`` for no limit.
 
         Yields:
             The number of further messages that were moved or left.
@@ -137,27 +144,37 @@ class DeadLetters:
         Raises:
             QueueUnavailableError: SQS didn't answer.
         """
-        staying: list[MessageTypeDef] = []
+        staying: dict[str, MessageTypeDef] = {}
+        sent: set[bytes] = set()
         try:
-            with Sender(AwsClient(self._client), self._queue_url) as sender:
-                for batch in self._receive(None):
+            with Sender(AwsClient(self._client), self._queue_url, per_second=per_second) as sender:
+                for batch in self._receive(None, staying):
                     good = []
                     for message in batch:
                         if reason := what_is_wrong(message["Body"]):
                             moved.left[reason] += 1
-                            staying.append(message)
+                        elif _digest(message) in sent:
+                            moved.returned += 1
                         else:
                             good.append(message)
+                            continue
+                        staying[message["MessageId"]] = message
                     for _ in sender.send(message["Body"] for message in good):
                         pass
+                    sent.update(map(_digest, good))
                     self._delete(good)
                     moved.messages += len(good)
                     yield len(batch)
         finally:
-            self._show(staying)
+            self._show(list(staying.values()))
 
-    def _receive(self, limit: int | None) -> Iterator["list[MessageTypeDef]"]:
-        """Receive batches until none is left."""
+    def _receive(
+        self, limit: int | None, seen: Container[str] = ()
+    ) -> Iterator["list[MessageTypeDef]"]:
+        """Receive batches until none is left, without messages whose ids were seen before.
+
+        Those were hidden for too short a time.
+        """
         received = quiet = 0
         while quiet < _QUIET_RECEIVES and (limit is None or received < limit):
             wanted = BATCH if limit is None else min(BATCH, limit - received)
@@ -168,7 +185,7 @@ class DeadLetters:
                     WaitTimeSeconds=1,
                     VisibilityTimeout=HIDDEN_SECONDS,
                 )
-            batch = answer.get("Messages", [])
+            batch = [one for one in answer.get("Messages", []) if one["MessageId"] not in seen]
             received += len(batch)
             quiet = 0 if batch else quiet + 1
             if batch:
@@ -210,6 +227,10 @@ class DeadLetters:
                         for number, message in enumerate(messages[start : start + BATCH])
                     ],
                 )
+
+
+def _digest(message: "MessageTypeDef") -> bytes:
+    return hashlib.blake2b(message["Body"].encode(), digest_size=16).digest()
 
 
 @contextmanager

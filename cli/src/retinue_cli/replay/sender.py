@@ -35,6 +35,7 @@ class Sender:
         self._client = client
         self._url = url
         self._per_second = per_second
+        self._due = 0.0
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -59,26 +60,21 @@ class Sender:
             QueueUnavailableError: SQS refused some messages ``MAX_TRIES`` times. It may have
                 accepted others before and after them.
         """
-        started = time.monotonic()
-        sent = 0
         batches = _batches(bodies)
         while window := list(islice(batches, CONCURRENCY)):
-            self._runner.run(self._send_all(window, started, sent))
-            number = sum(map(len, window))
-            sent += number
-            yield number
+            self._runner.run(self._send_all(window))
+            yield sum(map(len, window))
 
-    async def _send_all(
-        self, batches: "Sequence[list[_Message]]", started: float, sent: int
-    ) -> None:
+    async def _send_all(self, batches: "Sequence[list[_Message]]") -> None:
         """Send batches concurrently. Start each when the rate allows it."""
         calls = []
         for batch in batches:
             if self._per_second is not None:
-                due = started + sent / self._per_second
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                now = time.monotonic()
+                wait_seconds = max(0.0, self._due - now)
+                self._due = now + wait_seconds + len(batch) / self._per_second
+                await asyncio.sleep(wait_seconds)
             calls.append(asyncio.create_task(self._send(batch)))
-            sent += len(batch)
         await asyncio.gather(*calls)
 
     async def _send(self, batch: "list[_Message]") -> None:
