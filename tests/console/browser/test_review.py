@@ -1,14 +1,23 @@
 """Review in a real browser: by keyboard, by pointer, offline, and with undo."""
 
 import uuid
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeAlias
 
 import pytest
-from playwright.sync_api import Page, expect
+from console.conftest import image_of as image_of_key
+from playwright.sync_api import Page, Route, expect
 from retinue_console.database import Database, Reviews
+from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
 from retinue_history.analysis.selection import Selection
-from retinue_history.review.answers import StandingAnswer, answers_of
+from retinue_history.review.answer import Answer, AnswerItem
+from retinue_history.review.answers import StandingAnswer, answers_of, save_answer
 from retinue_history.review.queues import QueueDefinition, create_queue
+
+Record: TypeAlias = Callable[..., uuid.UUID]
 
 
 @pytest.fixture
@@ -23,6 +32,34 @@ def queue(reviews: Reviews) -> str:
             "tester",
         )
     return name
+
+
+@pytest.fixture
+def record(console_url: str) -> Iterator[Record]:
+    """Record an image with detections, kinds and labels by detector; returns the image's id."""
+    with closing(ConnectionPool(console_url, application_name="test")) as pool:
+
+        def add(name: str, **found: list[tuple[str, str]]) -> uuid.UUID:
+            image = image_of_key(name)
+            runs = [
+                RunRecord(
+                    RunKey(image.image_id, detector, "1", "f"),
+                    f"event {name}",
+                    outcome="succeeded",
+                    retryable=False,
+                    started_at=datetime.now(UTC),
+                    duration_ms=1.0,
+                    detections=tuple(
+                        DetectionRecord(kind, label, 0.5, (0.1, 0.1, 0.5, 0.5))
+                        for kind, label in labels
+                    ),
+                )
+                for detector, labels in found.items()
+            ]
+            History(pool).record([image], runs)
+            return image.image_id
+
+        yield add
 
 
 @pytest.fixture
@@ -184,6 +221,174 @@ def test_undo_brings_the_image_back_as_it_was_answered(
     expect(task.locator("#items")).to_contain_text("rejected")
     assert image_of(task) == image
     assert answers(database, image, queue) == []
+
+
+def fulfill(route: Route, **answer: Any) -> None:
+    route.fulfill(**answer)
+
+
+def test_what_a_proxy_answers_is_no_save(task: Page, queue: str, database: Database) -> None:
+    image = image_of(task)
+    sign_in = "<!doctype html><title>Sign in</title>"
+    answers_of_proxy = [
+        {"status": 302, "headers": {"Location": "https://id.example.com/"}},
+        {"status": 302, "headers": {"Location": "/sign-in"}},
+        {"status": 200, "content_type": "text/html", "body": sign_in},
+        {"status": 401, "content_type": "text/html", "body": sign_in},
+    ]
+    for answer in answers_of_proxy:
+        task.route("**/save", partial(fulfill, **answer))
+        press(task, "a", "Enter")
+        expect(task.locator("#problem")).to_contain_text("You are signed out")
+        press(task, "x")
+        expect(task.locator("#problem")).to_be_hidden()
+        task.unroute("**/save")
+    assert answers(database, image, queue) == []
+    press(task, "Enter")
+    next_image(task, image)
+    [answer] = answers(database, image, queue)
+    assert [one.decision for one in answer.answer.items] == ["reject"]
+
+
+def test_changes_during_a_save_are_not_lost(task: Page, queue: str, database: Database) -> None:
+    image = image_of(task)
+    task.context.set_offline(offline=True)
+    press(task, "a", "Enter")
+    expect(task.locator("#problem")).to_contain_text("Not saved yet")
+    press(task, "x", "Enter")
+    expect(task.locator("#problem")).to_contain_text("Not saved yet")
+    task.context.set_offline(offline=False)
+    expect(task.locator("#problem")).to_contain_text("Saved without your last changes")
+    assert image_of(task) == image
+    press(task, "Enter")
+    next_image(task, image)
+    [answer] = answers(database, image, queue)
+    assert [one.decision for one in answer.answer.items] == ["reject"]
+    assert not answer.late
+
+
+FULL = "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); }"
+
+BLOCKED = """for (const name of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("", "SecurityError"); } });
+}"""
+
+
+@pytest.mark.parametrize("storage", [FULL, BLOCKED])
+def test_a_browser_that_keeps_nothing_saves(
+    page: Page, address: str, queue: str, database: Database, storage: str
+) -> None:
+    page.add_init_script(storage)
+    page.goto(f"{address}/review/{queue}")
+    image = image_of(page)
+    press(page, "x")
+    expect(page.locator("#status")).to_contain_text("keeps no drafts")
+    press(page, "n", "n")
+    page.keyboard.type("added")
+    press(page, "Enter")
+    expect(page.locator("#items bdi")).to_contain_text(["added"])
+    press(page, "Enter")
+    next_image(page, image)
+    [answer] = answers(database, image, queue)
+    assert {one.decision for one in answer.answer.items} == {"reject", "add"}
+
+
+def test_an_answer_that_took_days_is_saved(page: Page, address: str, queue: str) -> None:
+    page.clock.install()
+    page.goto(f"{address}/review/{queue}")
+    expect(page.locator("#items li")).to_have_count(1)
+    image = image_of(page)
+    page.clock.fast_forward(72 * 3_600_000)
+    press(page, "a", "Enter")
+    next_image(page, image)
+
+
+def test_undo_shows_what_the_queue_shows(
+    page: Page, address: str, reviews: Reviews, record: Record
+) -> None:
+    name = f"queue-{uuid.uuid4().hex[:8]}"
+    image = record(f"{name}.jpg", cats=[("label", "cat")], dogs=[("label", "dog")])
+    with reviews.connections() as (reader, reviewer):
+        create_queue(
+            reader,
+            reviewer,
+            QueueDefinition(name, Selection(detectors=("cats",), prefix=name), audit_share=0.0),
+            "tester",
+        )
+    page.goto(f"{address}/review/{name}")
+    expect(page.locator("#items bdi")).to_have_text(["cat"])
+    press(page, "x", "Enter")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#items bdi")).to_have_text(["cat"])
+    expect(page.locator("#items")).to_contain_text("rejected")
+    assert image_of(page) == image
+
+
+def test_an_adjudicator_who_undoes_decides_again(
+    page: Page, address: str, reviews: Reviews, record: Record, database: Database
+) -> None:
+    name = f"queue-{uuid.uuid4().hex[:8]}"
+    image = record(f"{name}.jpg", cats=[("label", "cat")])
+    with reviews.connections() as (reader, reviewer):
+        create_queue(
+            reader,
+            reviewer,
+            QueueDefinition(name, Selection(prefix=name), overlap=2, audit_share=0.0),
+            "tester",
+        )
+        for person, label in (("ann", "lynx"), ("ben", "lion"), ("cy", "puma")):
+            save_answer(
+                reviewer,
+                name,
+                image,
+                person,
+                Answer((AnswerItem("add", "label", label, (0.1, 0.1, 0.5, 0.5)),), exhaustive=True),
+                key=uuid.uuid4(),
+            )
+    page.goto(f"{address}/review/{name}?adjudicate=true")
+    press(page, "a", "Enter")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#items")).to_contain_text("accepted")
+    expect(page.locator("main")).to_contain_text("your answer decides")
+    expect(page.locator("main")).to_contain_text("lynx")
+    press(page, "Enter")
+    expect(page.locator("main")).to_contain_text("1 settled, 0 open with others, 0 disputed")
+    assert answers(database, image, name)[-1].answer.adjudicates
+
+
+def test_what_is_drawn_has_the_kind_of_its_label(
+    page: Page, address: str, record: Record, database: Database
+) -> None:
+    record("kinds-of-others.jpg", cats=[("label", "hat")], faces=[("face", "Face")])
+    image = record("kinds.jpg", faces=[("face", "Face")])
+    page.goto(f"{address}/review/corrections?image={image}")
+    press(page, "a")
+    for label in ("Face", "hat", "never seen"):
+        press(page, "n", "n")
+        page.keyboard.type(label)
+        press(page, "Enter")
+        expect(page.locator("#items bdi").last).to_have_text(label)
+    press(page, "Enter")
+    page.wait_for_url("**/images/*")
+    [answer] = answers(database, image, "corrections")
+    assert [(one.kind, one.label) for one in answer.answer.items] == [
+        ("face", "Face"),
+        ("face", "Face"),
+        ("label", "hat"),
+        ("label", "never seen"),
+    ]
+
+
+def test_a_long_text_is_accepted(
+    page: Page, address: str, record: Record, database: Database
+) -> None:
+    text = "x" * 2_048
+    image = record("long.jpg", words=[("text", text)])
+    page.goto(f"{address}/review/corrections?image={image}")
+    press(page, "a", "Enter")
+    page.wait_for_url("**/images/*")
+    [answer] = answers(database, image, "corrections")
+    assert [one.label for one in answer.answer.items] == [text]
 
 
 def test_keys_can_be_changed_and_turned_off(task: Page) -> None:

@@ -7,6 +7,7 @@ from psycopg.rows import class_row
 from retinue_history.db.connections import Connection
 from retinue_history.review.answers import CORRECTIONS
 from retinue_history.review.bulk import BulkAct
+from retinue_history.review.truth import Scope
 
 from retinue_console.queries import gallery
 from retinue_console.queries.filters import Filters, compare
@@ -67,9 +68,29 @@ def open_queues(reader: Connection, person: str) -> list[OpenQueue] | None:
     return fetch_within(reader, compare(_OPEN_QUEUES, person), class_row(OpenQueue))
 
 
-def suggested_labels(reader: Connection) -> list[str]:
-    """Return the labels that were found in the last week of detections, the most frequent first."""
-    return [label for (label,) in reader.execute(_LABELS, [MAX_LABELS])]
+@dataclass(frozen=True, slots=True)
+class SuggestedLabel:
+    """A label to suggest.
+
+    Attributes:
+        label: The label.
+        kind: The kind with which detectors find it.
+    """
+
+    label: str
+    kind: str
+
+
+def suggested_labels(reader: Connection, scope: Scope) -> list[SuggestedLabel]:
+    """Return the labels of a scope, or else those that were found in the last week of detections.
+
+    The most frequent ones of the week come first.
+    """
+    if scope.labels is None:
+        rows = reader.execute(_LABELS, [MAX_LABELS])
+    else:
+        rows = reader.execute(_LABELS_OF_SCOPE, [list(scope.labels)])
+    return [SuggestedLabel(*row) for row in rows]
 
 
 def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
@@ -129,14 +150,31 @@ _IMAGE = """
 """
 
 _LABELS = """
-    SELECT label
-    FROM label_counts
-    WHERE day > (SELECT max(day) FROM label_counts) - 7 AND label <> ''
-        AND model_version IS DISTINCT FROM 'emulator'
+    SELECT label, (array_agg(kind ORDER BY detections DESC, kind))[1]
+    FROM (
+        SELECT label, kind, sum(detections) AS detections
+        FROM label_counts
+        WHERE day > (SELECT max(day) FROM label_counts) - 7 AND label <> ''
+            AND model_version IS DISTINCT FROM 'emulator'
+        GROUP BY label, kind
+        HAVING sum(detections) > 0
+    ) AS counted
     GROUP BY label
-    HAVING sum(detections) > 0
     ORDER BY sum(detections) DESC, label
     LIMIT %s
+"""
+
+_LABELS_OF_SCOPE = """
+    SELECT wanted.label, coalesce(counted.kind, 'label')
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (label, place)
+    LEFT JOIN LATERAL (
+        SELECT kind
+        FROM labels
+        WHERE labels.label = wanted.label
+        ORDER BY kind <> 'label', kind
+        LIMIT 1
+    ) AS counted ON true
+    ORDER BY wanted.place
 """
 
 _OPEN_WITH = """

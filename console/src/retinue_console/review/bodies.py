@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from retinue_history.review.answer import Answer, AnswerItem, Shown
 from retinue_history.review.truth import Scope
+from retinue_sdk.detection import MAX_LABEL_BYTES
 
 MAX_ITEMS = 1_000
 """Maximum number of items of an answer."""
@@ -16,7 +17,7 @@ Ratio = Annotated[FiniteFloat, Field(ge=-1, le=2)]
 Extent = Annotated[FiniteFloat, Field(ge=0, le=3)]
 """A width or a height as a ratio of the image's."""
 
-Text = Annotated[str, Field(min_length=1, max_length=1_000)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_BYTES)]
 
 BoxBody = tuple[Ratio, Ratio, Extent, Extent]
 """Left, top, width and height as ratios of the displayed image."""
@@ -37,7 +38,7 @@ class ShownBody(Body):
     detector_version: Text
     model_version: str | None
     kind: Text
-    label: str = Field(max_length=2_048)
+    label: str = Field(max_length=MAX_LABEL_BYTES)
     confidence: Annotated[FiniteFloat, Field(ge=0, le=1)]
     box: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None
     attributes: dict[str, Any]

@@ -40,7 +40,12 @@ from starlette.responses import JSONResponse, Response
 from retinue_console.access.identity import Right
 from retinue_console.access.people import FACE_MATCH
 from retinue_console.page import Call, NotFoundError, Page, ParameterError, Parameters
-from retinue_console.queries.review import ReviewedImage, reviewed_image, suggested_labels
+from retinue_console.queries.review import (
+    ReviewedImage,
+    SuggestedLabel,
+    reviewed_image,
+    suggested_labels,
+)
 from retinue_console.review.bodies import (
     Body,
     ReleaseBody,
@@ -188,13 +193,13 @@ class Review:
         queue: The queue.
         task: The image; ``None`` if nothing is left for this person now.
         upcoming: Images that probably come next, to load their pictures ahead.
-        labels: Labels to suggest, the most frequent first.
+        labels: Labels to suggest, those of the scope or else the most frequent first.
     """
 
     queue: Queue
     task: ReviewTask | None
     upcoming: list[UUID]
-    labels: list[str]
+    labels: list[SuggestedLabel]
 
 
 def review(call: Call[TaskParameters]) -> Page[Review]:
@@ -205,11 +210,11 @@ def review(call: Call[TaskParameters]) -> Page[Review]:
     with call.services.reviews.connections() as (reader, reviewer):
         queue = _queue(reader, asked.queue)
         if asked.image is not None:
-            task: ReviewTask | None = _asked_for(reader, queue, asked.image, person)
+            task: ReviewTask | None = _asked_for(reader, queue, asked, asked.image, person)
         else:
             task = _next(reader, reviewer, asked, person)
         ahead = [] if asked.image is not None else upcoming(reader, queue.name, person, 4)
-        labels = list(queue.scope.labels or ()) or suggested_labels(reader)
+        labels = suggested_labels(reader, queue.scope)
     if task is not None and not call.identity.may(Right.ADMIN):
         # An answer is saved as it was shown, so people's ids can't be replaced here.
         shown = tuple(one for one in task.shown if one.kind != FACE_MATCH)
@@ -252,26 +257,25 @@ def _next(
     )
 
 
-def _asked_for(reader: Connection, queue: Queue, image_id: UUID, person: str) -> ReviewTask:
+def _asked_for(
+    reader: Connection, queue: Queue, asked: TaskParameters, image_id: UUID, person: str
+) -> ReviewTask:
     image = reviewed_image(reader, image_id)
     if image is None:
         raise NotFoundError(f"There is no image {image_id}.")
     _check_still(image)
-    mine = [
-        one
-        for one in answers_of(reader, image_id, queue.name)
-        if one.person == person and not one.skipped
-    ]
+    answers = answers_of(reader, image_id, queue.name)
+    mine = [one for one in answers if one.person == person and not one.skipped]
     return ReviewTask(
         queue.name,
         image,
         None,
         None,
         queue.scope,
-        () if queue.blind else findings_of(reader, image_id, queue.scope),
-        (),
+        () if queue.blind else findings_of(reader, image_id, queue.scope, queue.detectors),
+        tuple(answers) if asked.adjudicate else (),
         mine[-1] if mine else None,
-        adjudicates=False,
+        asked.adjudicate,
     )
 
 

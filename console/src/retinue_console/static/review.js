@@ -4,9 +4,11 @@ import { isText } from "./console.js";
 import { Boxes, nudged } from "./review_boxes.js";
 import { ACTIONS, Keys, fillTable, named } from "./review_keys.js";
 import { Draft, last, post, sentence, undoLast, uuid } from "./review_save.js";
+import { stored, store } from "./review_store.js";
 
 const STEP = 0.005; // how far an arrow key moves a box
 const LEASE_CHECK_MS = 240_000;
+const MAX_SECONDS = 86_400; // that an answer may have taken
 const RECENT = "retinue-recent-labels";
 const WORDS = { accept: "accepted", reject: "rejected", change: "changed", add: "added", unsure: "unsure" };
 const SIGNS = { accept: "✓", reject: "✗", change: "✎", add: "+", unsure: "?" };
@@ -15,6 +17,7 @@ const page = document.getElementById("review");
 const find = (id) => document.getElementById(id);
 const task = JSON.parse(page.dataset.task);
 const address = page.dataset.address;
+const suggested = JSON.parse(page.dataset.labels);
 const imageId = task.image.image_id;
 const name = task.image.key.split("/").pop();
 const keys = new Keys();
@@ -35,13 +38,16 @@ let since = document.hidden ? null : performance.now();
 // Drafts and answers of before
 
 function asDraft() {
-  return { items, exhaustive: find("exhaustive").checked, key, sent };
+  // Without the copies of findings: the browser keeps the drafts of images that nobody saved.
+  const kept = items.map(({ shown, ...item }) => ({ ...item, shown: shown?.detection_id ?? null }));
+  return { items: kept, exhaustive: find("exhaustive").checked, key, sent };
 }
 
 function resume(kept) {
-  const ids = (list) => list.filter((item) => item.shown).map((item) => item.shown.detection_id).sort().join();
-  if (ids(kept.items) !== ids(items)) return false; // other findings are shown now
-  items = kept.items;
+  const known = new Map(task.shown.map((shown) => [shown.detection_id, shown]));
+  const ids = kept.items.map((item) => item.shown).filter((id) => id !== null);
+  if (ids.length !== known.size || !ids.every((id) => known.has(id))) return false; // other findings are shown now
+  items = kept.items.map((item) => ({ ...item, shown: known.get(item.shown) ?? null }));
   find("exhaustive").checked = kept.exhaustive;
   key = kept.key ?? key;
   sent = kept.sent ?? "";
@@ -149,8 +155,8 @@ function show() {
 
 function changed() {
   isWarned = false;
-  complain("");
-  draft.write(asDraft());
+  if (!isSaving) complain("");
+  if (!draft.write(asDraft())) say("This browser keeps no drafts. Save before you leave this page.");
   show();
 }
 
@@ -182,7 +188,9 @@ function decide(decision) {
 function edit(index, change) {
   const item = items[index];
   Object.assign(item, change);
-  if (item.shown) {
+  if (!item.shown) {
+    item.kind = kindOf(item.label);
+  } else {
     const isAsShown = item.label === item.shown.label && JSON.stringify(item.box) === JSON.stringify(item.shown.box);
     item.decision = isAsShown ? "accept" : "change";
   }
@@ -190,22 +198,25 @@ function edit(index, change) {
 }
 
 function add(box, label) {
-  const kind = task.scope.kinds?.[0] ?? task.shown[0]?.kind ?? "label";
-  items.push({ shown: null, decision: "add", kind, label, box });
+  items.push({ shown: null, decision: "add", kind: kindOf(label), label, box });
   selected = items.length - 1;
   changed();
 }
 
+/** Return the kind with which detectors find a label. */
+function kindOf(label) {
+  const { kinds } = task.scope;
+  const known = [...task.shown, ...suggested].filter((one) => one.label === label).map((one) => one.kind);
+  const usual = [...new Set(suggested.map((one) => one.kind))];
+  return known.find((kind) => kinds?.includes(kind) ?? true) ?? kinds?.[0] ?? (usual.length === 1 ? usual[0] : "label");
+}
+
 function recent() {
-  try {
-    return JSON.parse(localStorage.getItem(RECENT)) ?? [];
-  } catch {
-    return [];
-  }
+  return stored("localStorage", RECENT) ?? [];
 }
 
 function remember(label) {
-  localStorage.setItem(RECENT, JSON.stringify([label, ...recent().filter((one) => one !== label)].slice(0, 9)));
+  store("localStorage", RECENT, [label, ...recent().filter((one) => one !== label)].slice(0, 9));
 }
 
 /** Ask for a label, and call `chosen` with it. */
@@ -238,7 +249,7 @@ function answerLabel(label) {
 }
 
 function suggestions() {
-  return [...new Set([...recent(), ...JSON.parse(page.dataset.labels)])];
+  return [...new Set([...recent(), ...suggested.map((one) => one.label)])];
 }
 
 function drawn(box) {
@@ -247,7 +258,7 @@ function drawn(box) {
 }
 
 function time() {
-  return seconds + (since === null ? 0 : (performance.now() - since) / 1000);
+  return Math.min(MAX_SECONDS, seconds + (since === null ? 0 : (performance.now() - since) / 1000));
 }
 
 function bodyOf() {
@@ -265,6 +276,7 @@ function bodyOf() {
 }
 
 async function save() {
+  if (isSaving) return;
   const undecided = items.filter((item) => item.decision === null).length;
   const open = undecided === 1 ? "One finding is undecided" : `${undecided} findings are undecided`;
   if (undecided > 0 && find("exhaustive").checked) {
@@ -291,7 +303,13 @@ async function send(act, body, more) {
   say("Saving …");
   try {
     const saved = await post(`${address}/${act}`, body, complain);
-    last.write({ queue: task.queue, image_id: imageId, name, draft: asDraft(), ...saved, ...more });
+    last.write({ queue: task.queue, image_id: imageId, name, adjudicates: task.adjudicates, draft: asDraft(), ...saved, ...more });
+    task.lease = null;
+    if (act === "save" && JSON.stringify({ ...bodyOf(), lease: body.lease }) !== sent) {
+      say("");
+      complain("Saved without your last changes, which came later. Save again to save them, too.");
+      return;
+    }
     draft.remove();
     leave();
   } catch (error) {
@@ -307,7 +325,7 @@ async function send(act, body, more) {
 function leave() {
   const isAsked = new URL(location.href).searchParams.has("image");
   if (isAsked && task.queue === "corrections") location.assign(page.dataset.back);
-  else if (isAsked) location.assign(address);
+  else if (isAsked) location.assign(task.adjudicates ? `${address}?adjudicate=true` : address);
   else location.reload();
 }
 

@@ -1,4 +1,5 @@
 // Keys of the review page and their actions. People can change them, or turn them off.
+import { stored, store } from "./review_store.js";
 
 const STORE = "retinue-review-keys";
 
@@ -24,16 +25,8 @@ export const ACTIONS = {
 
 const NAMES = { ArrowDown: "↓", ArrowUp: "↑", ArrowLeft: "←", ArrowRight: "→", " ": "Space" };
 
-function load() {
-  try {
-    return JSON.parse(localStorage.getItem(STORE)) ?? {};
-  } catch {
-    return {};
-  }
-}
-
 export class Keys {
-  #kept = load();
+  #kept = stored("localStorage", STORE) ?? {};
 
   get areOn() {
     return this.#kept.off !== true;
@@ -67,7 +60,7 @@ export class Keys {
 
   #keep(kept) {
     this.#kept = kept;
-    localStorage.setItem(STORE, JSON.stringify(kept));
+    store("localStorage", STORE, kept);
   }
 }
 

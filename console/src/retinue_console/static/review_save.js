@@ -1,5 +1,6 @@
 // Saving: nothing that was entered is lost. A save that fails is sent again, with the same key;
 // a draft survives a reload.
+import { stored, store } from "./review_store.js";
 
 const PAUSES_SECONDS = [2, 4, 8, 15];
 
@@ -30,12 +31,15 @@ export async function post(address, body, tell) {
         method: "POST",
         headers: { "Content-Type": "application/json", Accept: "application/json" },
         body: JSON.stringify(body),
+        redirect: "manual", // a proxy's, to its page to sign in
       });
-      const answer = await response.json().catch(() => ({}));
-      if (response.ok) return answer;
-      if (response.status === 401) throw new Error("You are signed out. Sign in in another tab, then save again.");
-      if (response.status < 500) throw new Error(answer.message ?? `The server answered ${response.status}.`);
-      reason = answer.message ?? `The server answered ${response.status}.`;
+      const answer = await response.json().catch(() => null);
+      if (response.ok && answer !== null) return answer;
+      if (response.ok || response.status === 401 || response.type === "opaqueredirect") {
+        throw new Error("You are signed out. Sign in in another tab, then save again.");
+      }
+      reason = answer?.message ?? `The server answered ${response.status}.`;
+      if (response.status < 500) throw new Error(reason);
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
       reason = "The console can't be reached.";
@@ -43,14 +47,6 @@ export async function post(address, body, tell) {
     const seconds = PAUSES_SECONDS[Math.min(attempt, PAUSES_SECONDS.length - 1)];
     tell(`Not saved yet: ${reason} Trying again in ${seconds} s. Keep this page open; your answer is kept on this machine too.`);
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  }
-}
-
-function read(storage, name) {
-  try {
-    return JSON.parse(storage.getItem(name));
-  } catch {
-    return null;
   }
 }
 
@@ -63,26 +59,29 @@ export class Draft {
   }
 
   read() {
-    return read(localStorage, this.#name);
+    return stored("localStorage", this.#name);
   }
 
+  /** Keep the draft; return whether the browser does. */
   write(draft) {
-    localStorage.setItem(this.#name, JSON.stringify(draft));
+    return store("localStorage", this.#name, draft);
   }
 
   remove() {
-    localStorage.removeItem(this.#name);
+    store("localStorage", this.#name, null);
   }
 }
+
+const LAST = "retinue-last";
 
 /** The last save in this tab, to undo it. */
 export const last = {
   read: (queue) => {
-    const found = read(sessionStorage, "retinue-last");
+    const found = stored("sessionStorage", LAST);
     return found?.queue === queue ? found : null;
   },
-  write: (saved) => sessionStorage.setItem("retinue-last", JSON.stringify(saved)),
-  remove: () => sessionStorage.removeItem("retinue-last"),
+  write: (saved) => store("sessionStorage", LAST, saved),
+  remove: () => store("sessionStorage", LAST, null),
 };
 
 /** Show the result of the last save. */
@@ -102,5 +101,5 @@ export async function undoLast(address, saved, tell) {
   await post(`${address}/undo`, { image_id: saved.image_id, answer_id: saved.answer_id, key: uuid() }, tell);
   if (saved.draft) new Draft(saved.queue, saved.image_id).write(saved.draft);
   last.remove();
-  location.assign(`${address}?image=${saved.image_id}`);
+  location.assign(`${address}?image=${saved.image_id}${saved.adjudicates ? "&adjudicate=true" : ""}`);
 }

@@ -73,6 +73,7 @@ class Queue:
         name: Its name.
         strategy: How its images were chosen; or corrections.
         scope: Labels that people look for.
+        detectors: Detectors whose findings are shown; ``None`` for all.
         overlap: Number of people who answer each image.
         blind: Whether people see no findings first.
         created_by: The login of the person who created it.
@@ -86,6 +87,7 @@ class Queue:
     name: str
     strategy: str
     scope: Scope
+    detectors: list[str] | None
     overlap: int
     blind: bool
     created_by: str
@@ -257,8 +259,8 @@ _TAKEN = """
 
 _QUEUES = """
     SELECT
-        queue.name, queue.strategy, queue.scope_kinds, queue.scope_labels, queue.overlap,
-        queue.blind, queue.created_by, queue.created_at, queue.closed_at,
+        queue.name, queue.strategy, queue.scope_kinds, queue.scope_labels, queue.detectors,
+        queue.overlap, queue.blind, queue.created_by, queue.created_at, queue.closed_at,
         count(*) FILTER (WHERE place.state = 'open'),
         count(*) FILTER (WHERE place.state = 'disputed'),
         count(*) FILTER (WHERE place.state = 'settled')
