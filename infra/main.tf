@@ -26,7 +26,8 @@ locals {
   events = {
     topic_arns = merge(
       { for bucket in module.image_bucket : "own" => bucket.topic_arn },
-      { for name, source in var.sources : name => source.topic_arn if source.topic_arn != null },
+      # By ARN: several buckets may notify one topic, to which a queue can be subscribed once.
+      { for arn in distinct(compact([for source in values(var.sources) : source.topic_arn])) : arn => arn },
     )
     buckets = { for name, source in var.sources : name => {
       name       = source.bucket_name

@@ -18,7 +18,8 @@ run "refuses_bad_input" {
     log_retention_days = 31
     image_tag          = null
     pools              = {}
+    database_clients   = { security_group_ids = { workers = "sg-0123456789abcdef0" } }
   }
 
-  expect_failures = [var.environment, var.log_retention_days, var.image_tag, var.pools]
+  expect_failures = [var.environment, var.log_retention_days, var.image_tag, var.pools, var.database_clients]
 }

@@ -89,3 +89,20 @@ run "no_reaper_without_models" {
     error_message = "optional parts must not be created unless they are asked for"
   }
 }
+
+run "a_topic_of_two_buckets_is_subscribed_to_once" {
+  command = plan
+
+  variables {
+    pools = { labels = { detectors = { rekognition-labels = {} } } }
+    sources = {
+      here  = { bucket_name = "retinue-test-here", topic_arn = "arn:aws:sns:eu-west-1:123456789012:uploads" }
+      there = { bucket_name = "retinue-test-there", topic_arn = "arn:aws:sns:eu-west-1:123456789012:uploads" }
+    }
+  }
+
+  assert {
+    condition     = length(local.events.topic_arns) == 2 && length(local.images.bucket_arns) == 3
+    error_message = "The queue would be subscribed twice, and removing one bucket would end the events of both."
+  }
+}

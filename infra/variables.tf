@@ -293,4 +293,9 @@ variable "database_clients" {
     cidr_blocks        = optional(set(string), [])
   })
   default = {}
+
+  validation {
+    condition     = alltrue([for name, id in var.database_clients.security_group_ids : startswith(id, "sg-") && name != "workers"])
+    error_message = "database_clients.security_group_ids are IDs such as sg-0123456789abcdef0, by names other than workers."
+  }
 }

@@ -20,7 +20,14 @@ POOLS = """
 variable "pools" {
   type = map(object({ gpu = optional(bool, false), max = optional(number, 4),
     cpu = optional(number, 1024), key_prefixes = optional(list(string), []),
-    key_suffixes = optional(list(string), []), detectors = optional(map(map(string)), {}) }))
+    key_suffixes = optional(list(string), []), detectors = optional(map(map(string)), {}),
+    prices = optional(map(number), {}), price_tiers = optional(any, {}),
+    monthly_budgets_usd = optional(map(number), {}), routes = optional(any, {}),
+    isolation = optional(any, {}), hosted_models = optional(any, {}),
+    settings = optional(map(string), {}), max_in_flight = optional(number, 40),
+    visibility_timeout_seconds = optional(number, 120), heartbeat_seconds = optional(number, 30),
+    detector_timeout_seconds = optional(number, 60), shutdown_grace_seconds = optional(number, 45),
+    stop_timeout_seconds = optional(number, 90) }))
   validation {
     condition     = length(var.pools) > 0
     error_message = "pools is empty: give at least one."

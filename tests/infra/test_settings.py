@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from infra.terraform import resources, source
 from retinue_cli.app import retinue
+from retinue_deploy.pool_settings import SETTINGS_OF_POOLS
 from retinue_history.schema.logins import IAM_LOGINS
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.recording.db_auth import password_source
@@ -89,6 +90,20 @@ def test_a_pool_can_set_every_setting_of_a_worker(containers: dict[str, Any]) ->
     on_request = set(re.findall(r'"(\w+)"', listed[1]))
     assert always & on_request == set()
     assert always | on_request == set(Settings.model_fields) - NOT_FOR_WORKERS
+
+
+def test_a_deployment_checks_every_setting_that_a_pool_can_set(containers: dict[str, Any]) -> None:
+    always = {
+        name.removeprefix(PREFIX).lower()
+        for name in variables(containers["retinue-test-labels"])
+        if name.startswith(PREFIX)
+    }
+    same_everywhere = {
+        *("queue_url", "database_url", "database_auth", "plugin_options"),
+        *("health_port", "metrics_namespace", "log_format"),
+    }
+    checked = set(re.findall(r"(\w+) = ", SETTINGS_OF_POOLS))
+    assert checked == always - same_everywhere
 
 
 def test_maintenance_alone_is_told_how_long_things_are_kept(containers: dict[str, Any]) -> None:

@@ -23,6 +23,23 @@ variable "config" {
   }
 
   validation {
+    condition = !contains(keys(var.config.detectors), "rekognition-custom-labels") || can(regex(
+      "^arn:[a-z-]+:rekognition:[a-z0-9-]+:[0-9]{12}:project/[a-zA-Z0-9_.-]+/version/[a-zA-Z0-9_.-]+/[0-9]+$",
+      try(var.config.detectors["rekognition-custom-labels"].project_version_arn, ""),
+    ))
+    error_message = "The pool ${var.pool_name}: rekognition-custom-labels needs the option project_version_arn, the ARN of a model's version, such as arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/v1/1700000000000."
+  }
+
+  # Permissions name these objects, and IAM reads * as any text.
+  validation {
+    condition = !anytrue(flatten([for options in values(var.config.detectors) : [
+      for object in [try(options.model, ""), try(jsondecode(options.objects).model, ""), try(options.reference_image, "")] :
+      try(startswith(object, "s3://") && strcontains(object, "*"), false)
+    ]]))
+    error_message = "The pool ${var.pool_name}: model and reference_image name one object of S3, without *."
+  }
+
+  validation {
     condition     = alltrue([for options in values(var.config.detectors) : !anytrue([for name in keys(options) : startswith(name, "notification_")])])
     error_message = "The pool ${var.pool_name}: leave out notification_topic_arn and notification_role_arn. The module creates the topic and the role, and sets both options."
   }
@@ -33,8 +50,8 @@ variable "config" {
   }
 
   validation {
-    condition     = alltrue([for name in keys(var.config.prices) : contains(keys(var.config.detectors), name)]) && alltrue([for price in values(var.config.prices) : price >= 0])
-    error_message = "The pool ${var.pool_name}: prices must be US dollars, 0 or more, for detectors of the pool."
+    condition     = alltrue([for name in keys(var.config.prices) : contains(keys(var.config.detectors), name) && !contains(keys(var.config.price_tiers), name)]) && alltrue([for price in values(var.config.prices) : price >= 0])
+    error_message = "The pool ${var.pool_name}: prices must be US dollars, 0 or more, for detectors of the pool that price_tiers doesn't name."
   }
 
   validation {
@@ -101,13 +118,16 @@ variable "config" {
   }
 
   validation {
-    condition     = var.config.max_in_flight >= 10 && var.config.max_in_flight <= 10000 && var.config.max_receive_count >= 2 && var.config.max_receive_count <= 1000
-    error_message = "The pool ${var.pool_name}: max_in_flight must be 10 to 10,000 and max_receive_count 2 to 1,000 (a crash must not cost an image its only chance)."
+    condition = (
+      var.config.max_in_flight >= 10 && var.config.max_in_flight <= 10000 && floor(var.config.max_in_flight) == var.config.max_in_flight
+      && var.config.max_receive_count >= 2 && var.config.max_receive_count <= 1000 && floor(var.config.max_receive_count) == var.config.max_receive_count
+    )
+    error_message = "The pool ${var.pool_name}: max_in_flight must be a whole number from 10 to 10,000, and max_receive_count one from 2 to 1,000 (a crash must not cost an image its only chance)."
   }
 
   validation {
-    condition     = var.config.visibility_timeout_seconds <= 43200 && var.config.heartbeat_seconds >= 0.1 && var.config.heartbeat_seconds * 2 <= var.config.visibility_timeout_seconds
-    error_message = "The pool ${var.pool_name}: heartbeat_seconds (${var.config.heartbeat_seconds}) must be at most half of visibility_timeout_seconds (${var.config.visibility_timeout_seconds}, at most 43,200), or messages reappear while they are worked on."
+    condition     = floor(var.config.visibility_timeout_seconds) == var.config.visibility_timeout_seconds && var.config.visibility_timeout_seconds <= 43200 && var.config.heartbeat_seconds >= 0.1 && var.config.heartbeat_seconds * 2 <= var.config.visibility_timeout_seconds
+    error_message = "The pool ${var.pool_name}: heartbeat_seconds (${var.config.heartbeat_seconds}) must be at most half of visibility_timeout_seconds (${var.config.visibility_timeout_seconds}, a whole number, at most 43,200), or messages reappear while they are worked on."
   }
 
   validation {
@@ -121,8 +141,8 @@ variable "config" {
   }
 
   validation {
-    condition     = var.config.stop_timeout_seconds <= (var.config.gpu ? 3600 : 120)
-    error_message = "The pool ${var.pool_name}: stop_timeout_seconds is at most 120 on Fargate (3,600 with a GPU)."
+    condition     = var.config.stop_timeout_seconds <= (var.config.gpu ? 3600 : 120) && floor(var.config.stop_timeout_seconds) == var.config.stop_timeout_seconds
+    error_message = "The pool ${var.pool_name}: stop_timeout_seconds is a whole number, at most 120 on Fargate (3,600 with a GPU)."
   }
 
   validation {
@@ -134,12 +154,17 @@ variable "config" {
     error_message = "The pool ${var.pool_name}: settings can set log_level, max_decoding_bytes, max_detections, max_image_bytes, max_image_px, max_jobs, max_response_bytes, max_video_bytes, max_video_detections, plugins_dir, prefetch_images, prefetch_threads, retry_window_seconds, traces_endpoint, video and wait_time_seconds. The other settings of a worker have attributes of their own."
   }
 
+  validation {
+    condition     = alltrue([for name, value in var.config.settings : can(tonumber(value)) if startswith(name, "max_") || startswith(name, "prefetch_")])
+    error_message = "The pool ${var.pool_name}: settings whose names begin with max_ or prefetch_ must be numbers."
+  }
+
   # By default a worker sizes both limits by its memory. Half of it is for decoding, a quarter for
   # files; the rest is for the interpreter and the models. Decoding a JPEG or PNG takes up to 13 bytes
   # per pixel (sdk/src/retinue_sdk/decoding_memory.py).
   validation {
     condition = (
-      max(tonumber(lookup(var.config.settings, "max_decoding_bytes", 0)), 13 * tonumber(lookup(var.config.settings, "max_image_px", 0)))
+      max(try(tonumber(var.config.settings.max_decoding_bytes), 0), 13 * try(tonumber(var.config.settings.max_image_px), 0))
       * (1 + length(var.config.isolation)) <= var.config.memory * 1048576 / 2
     )
     error_message = "The pool ${var.pool_name}: ${var.config.memory} MiB are too little for settings.max_decoding_bytes or max_image_px. Decoding may take half of a task's memory, with isolation divided among ${1 + length(var.config.isolation)} processes, and takes 13 bytes per pixel. Raise memory, or lower the setting."
@@ -147,7 +172,7 @@ variable "config" {
 
   validation {
     condition = (
-      tonumber(lookup(var.config.settings, "max_image_bytes", 0)) * tonumber(lookup(var.config.settings, "prefetch_images", 8))
+      try(tonumber(var.config.settings.max_image_bytes), 0) * try(tonumber(var.config.settings.prefetch_images), 8)
       <= var.config.memory * 1048576 / 4
     )
     error_message = "The pool ${var.pool_name}: ${var.config.memory} MiB are too little for ${lookup(var.config.settings, "prefetch_images", 8)} files (settings.prefetch_images) of settings.max_image_bytes. Files may take a quarter of a task's memory. Raise memory, or lower a setting."

@@ -609,6 +609,86 @@ run "refuses_videos_without_a_task" {
   expect_failures = [var.config]
 }
 
+run "refuses_custom_labels_without_a_model" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { rekognition-custom-labels = {} } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_custom_labels_with_any_model" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { rekognition-custom-labels = { project_version_arn = "arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/*" } } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_model_that_stands_for_any_object" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { onnx-objects = { model = "s3://models/*" } } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_two_prices" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { prices = { rekognition-labels = 1 }, price_tiers = { rekognition-labels = [{ usd = 2 }] } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_setting_that_is_no_number" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { settings = { max_image_px = "many", prefetch_images = "some" } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_half_a_receive" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { max_receive_count = 2.5 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_half_a_second_of_visibility" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { visibility_timeout_seconds = 120.5 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_half_a_second_until_ecs_kills" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { stop_timeout_seconds = 90.5 })
+  }
+
+  expect_failures = [var.config]
+}
+
 run "refuses_a_price_for_nothing" {
   command = plan
 

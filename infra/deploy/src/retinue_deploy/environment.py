@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from retinue_deploy.bucket_events import event_problems
 from retinue_deploy.errors import DeployError
-from retinue_deploy.pool_options import DETECTORS_OF_POOLS, option_problems
+from retinue_deploy.pool_settings import SETTINGS_OF_POOLS, pool_problems
 from retinue_deploy.ports import Plan, Signer
 from retinue_deploy.programs import Programs
 from retinue_deploy.terraform import Terraform
@@ -98,10 +98,10 @@ class Environment:
     def check(self) -> None:
         """Raise for invalid values, or existing buckets without events. Needs no image."""
         self._terraform.check(_ANY_URI)
-        text = self._terraform.evaluate(DETECTORS_OF_POOLS, _ANY_URI)
-        if problems := list(option_problems(json.loads(json.loads(text)), self._region)):
+        text = self._terraform.evaluate(SETTINGS_OF_POOLS, _ANY_URI)
+        if problems := list(pool_problems(json.loads(json.loads(text)), self._region)):
             lines = "\n".join(f"    {problem}" for problem in problems)
-            raise DeployError(f"workers would refuse to start with these options:\n{lines}")
+            raise DeployError(f"workers would refuse to start with these settings:\n{lines}")
         sources = json.loads(json.loads(self._terraform.evaluate(_SOURCES, _ANY_URI)))
         if problems := list(event_problems(self._s3, sources)):
             lines = "\n".join(f"    {problem}" for problem in problems)

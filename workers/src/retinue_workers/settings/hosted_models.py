@@ -2,12 +2,13 @@
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from retinue_workers.work import QueueDepth
+if TYPE_CHECKING:
+    from retinue_workers.work import QueueDepth  # with the history, which `make deploy` lacks
 
 CLOSING_SECONDS = 30.0
 """Time without receiving before a model is stopped. A long poll of 20 seconds that began before may
@@ -105,7 +106,7 @@ class ModelPolicy(BaseModel):
         return self
 
     def why_start(
-        self, depth: QueueDepth, waited_seconds: float, stopped_seconds: float, now: float
+        self, depth: "QueueDepth", waited_seconds: float, stopped_seconds: float, now: float
     ) -> str | None:
         """Return the reason to start the model now; ``None`` if there is none."""
         if (
@@ -120,7 +121,7 @@ class ModelPolicy(BaseModel):
             return f"messages have waited {waited_seconds:.0f} s"
         return None
 
-    def why_wait(self, depth: QueueDepth, stopped_seconds: float, now: float) -> str:
+    def why_wait(self, depth: "QueueDepth", stopped_seconds: float, now: float) -> str:
         """Return the reason why the model isn't started now."""
         if not depth.visible:
             return "stopped: no message waits for it"
@@ -137,7 +138,7 @@ class ModelPolicy(BaseModel):
             f" or after {self.max_wait_seconds:g} s" if self.max_wait_seconds is not None else ""
         )
 
-    def units(self, depth: QueueDepth) -> int:
+    def units(self, depth: "QueueDepth") -> int:
         """Return the inference units for a depth. More units finish sooner at the same cost."""
         wanted = math.ceil(depth.total / self.images_per_unit)
         return max(self.min_units, min(self.max_units, wanted))
@@ -147,15 +148,15 @@ class ModelPolicy(BaseModel):
         """Return the seconds by which a model's idle time may exceed its working time."""
         return IDLE_TIMEOUTS * self.idle_timeout_seconds
 
-    def is_trickle(self, depth: QueueDepth) -> bool:
+    def is_trickle(self, depth: "QueueDepth") -> bool:
         """Return whether there is too little work for the model's price."""
         return depth.total <= TRICKLE_MESSAGES and self.cooldown_seconds > 0
 
-    def is_urgent(self, depth: QueueDepth) -> bool:
+    def is_urgent(self, depth: "QueueDepth") -> bool:
         """Return whether there is more work than a start costs."""
         return depth.visible >= self.urgent_backlog
 
-    def _is_cooling_down(self, depth: QueueDepth, stopped_seconds: float) -> bool:
+    def _is_cooling_down(self, depth: "QueueDepth", stopped_seconds: float) -> bool:
         return stopped_seconds < self.cooldown_seconds and not self.is_urgent(depth)
 
     def _is_time(self, now: float) -> bool:
