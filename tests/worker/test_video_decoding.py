@@ -135,6 +135,37 @@ def test_key_frames_alone_have_their_own_times(options: dict[str, str]) -> None:
     assert times(data) == [40 * index for index in range(60)]
 
 
+@pytest.mark.parametrize(
+    ("container", "codec"), [("mpegts", "libx264"), ("mpeg", "mpeg2video")], ids=str
+)
+def test_files_that_were_appended_to_each_other(
+    decoder: VideoDecoder, container: str, codec: str
+) -> None:
+    """The clock starts again in the second part."""
+    data = encoded([corners()] * 50, container=container, codec=codec)
+    once, twice = times(data), times(data * 2)
+    assert twice[:50] == once
+    assert twice[50:] == [pytest.approx(2_000 + one, abs=80) for one in once]
+    assert times_of(decoder, data * 2) == twice
+
+
+def test_key_frames_of_a_video_that_begins_within_a_scene() -> None:
+    """A cut without encoding leaves the key frame in the file, and an edit list hides it."""
+    whole = BytesIO(encoded([corners()] * 60, options={"g": "40"}))
+    part = BytesIO()
+    with av.open(whole) as container, av.open(part, "w", format="mp4") as to:
+        stream = to.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.size:
+                packet.pts -= round(1 / packet.time_base)
+                packet.dts -= round(1 / packet.time_base)
+                packet.stream = stream
+                to.mux(packet)
+    assert times(part.getvalue())[0] == 0
+    found = times(part.getvalue(), VideoSampling(sample="keyframes", every_ms=1))
+    assert found == [0, 600]  # the first displayed frame stands for its key frame
+
+
 def test_another_scene_is_noticed_and_movement_is_not() -> None:
     """``BIKES`` cuts at 1.20, 3.04, 5.48, 7.48 and 9.68 seconds."""
     frames = opened(BIKES.read_bytes(), VideoSampling()).frames()
@@ -196,6 +227,26 @@ def test_a_short_file_without_its_end_is_truncated(noise: Any, container: str, c
         assert video.is_truncated == is_truncated
 
 
+def test_a_sound_that_lasts_longer_truncates_nothing(noise: Any) -> None:
+    file = BytesIO()
+    with (
+        av.open(BytesIO(encoded(noise))) as pictures,
+        av.open(BytesIO(sound(seconds=10))) as sounds,
+        av.open(file, "w", format="matroska") as to,
+    ):
+        for container in (pictures, sounds):
+            to.add_stream_from_template(container.streams[0])
+        for stream, container in zip(to.streams, (pictures, sounds), strict=True):
+            for packet in container.demux():
+                if packet.size:
+                    packet.stream = stream
+                    to.mux(packet)
+    video = opened(file.getvalue())
+    assert len(list(video.frames())) == 50
+    assert video.facts.duration_ms == pytest.approx(10_000, abs=200)
+    assert not video.is_truncated
+
+
 @given(rest=st.binary(max_size=30))
 def test_any_first_bytes_announce_a_length(rest: bytes) -> None:
     assert announced_bytes(b"\x1a\x45\xdf\xa3" + rest) >= 0
@@ -209,11 +260,12 @@ def test_damage_in_the_middle(noise: Any) -> None:
     assert video.is_truncated
 
 
-def sound() -> bytes:
+def sound(seconds: int = 1) -> bytes:
     file = BytesIO()
     with av.open(file, "w", format="mp4") as to:
         stream: Any = to.add_stream("aac", rate=44_100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1_024), np.float32), "fltp", "mono")
+        samples = np.zeros((1, 44_100 * seconds), np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
         frame.rate = 44_100
         to.mux([*stream.encode(frame), *stream.encode()])
     return file.getvalue()

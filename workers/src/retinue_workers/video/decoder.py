@@ -14,6 +14,7 @@ import av
 import av.error
 import numpy as np
 from av.stream import Discard, Disposition
+from av.video.frame import PictureType
 from av.video.frame import VideoFrame as DecodedFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
@@ -53,6 +54,12 @@ MISSING_MS = 2_000
 Some containers announce the duration of the sound.
 """
 
+MAX_GAP_SECONDS = 10
+"""By how much the clock of an MPEG file may jump. FFmpeg's programs have the same limits."""
+
+MAX_STEP_BACK_SECONDS = 0.1
+"""By how much the clock of an MPEG file may go back, which several encoders do."""
+
 MAX_STILL_FRAMES = 250
 """How many frames are decoded from a key frame on, to find one for a still."""
 
@@ -61,6 +68,9 @@ MAX_TIMES = 10_000_000
 
 READ_BYTES = 2**18
 """How many bytes are read at a time."""
+
+_APPENDABLE = frozenset({"mpeg", "mpegts"})
+"""Containers whose files can be appended to each other. Each part has a clock of its own."""
 
 _HD_HEIGHT_PX = 720
 """Height from which colours are of BT.709 by default."""
@@ -188,7 +198,9 @@ class VideoFile:
         if self._keyframes:
             # Not Discard.nonkey, with which FFmpeg gives frames of MP4 files wrong times.
             self._stream.codec_context.skip_frame = "NONKEY"
-        self._is_damaged = fixed.size_bytes < announced_bytes(head)
+        size_bytes = announced_bytes(head)
+        self._is_damaged = fixed.size_bytes < size_bytes
+        self._has_known_size = size_bytes > 0
         self._end_ms = 0
         self._last_pts: int | None = None
         decoded = self._decoded()
@@ -224,8 +236,11 @@ class VideoFile:
     def is_truncated(self) -> bool:
         """Return whether pictures were missing in the decoded part."""
         duration_ms = self.facts.duration_ms
-        if self._is_damaged or duration_ms is None or self._last_pts is None:
+        # Matroska has a size, and only one duration, which may be that of the sound.
+        if self._is_damaged or self._has_known_size:
             return self._is_damaged
+        if duration_ms is None or self._last_pts is None:
+            return False
         return _after_start_ms(self._stream, self._last_pts) + MISSING_MS < duration_ms
 
     def close(self) -> None:
@@ -279,7 +294,9 @@ class VideoFile:
 
     def _decoded(self) -> Iterator[DecodedFrame]:
         """Yield decoded frames. Skip damaged parts, and end where the file can't be followed."""
-        packets = self._container.demux(self._stream)
+        packets = _packets(self._container, self._stream)
+        context = self._stream.codec_context
+        is_first, is_cut_start = True, False
         while True:
             try:
                 packet = next(packets, None)
@@ -293,7 +310,11 @@ class VideoFile:
             self._is_damaged |= packet.is_corrupt
             if packet.pts is not None:
                 self._last_pts = max(packet.pts, self._last_pts or 0)
-            if self._keyframes and packet.size and not packet.is_keyframe:
+            if self._keyframes and is_first and packet.is_discard:
+                # Cut without encoding: the first displayed frame depends on hidden ones.
+                is_cut_start, context.skip_frame = True, "DEFAULT"
+            is_first = False
+            if self._keyframes and packet.size and not (packet.is_keyframe or is_cut_start):
                 continue
             try:
                 frames = packet.decode()
@@ -304,8 +325,10 @@ class VideoFile:
                 continue
             for frame in frames:
                 self._is_damaged |= frame.is_corrupt
-                if frame.key_frame or not self._keyframes:
+                if is_cut_start or not self._keyframes or _is_key(frame):
                     yield frame
+                if is_cut_start:
+                    is_cut_start, context.skip_frame = False, "NONKEY"
 
     def _time_ms(self, frame: DecodedFrame) -> int:
         """Return a frame's time after the first frame, in milliseconds."""
@@ -365,7 +388,7 @@ def frame_times_ms(file: BinaryIO, limits: ImageLimits) -> "array[int]":
         stream = _pictures(container, limits)
         is_vp8 = stream.codec_context.name == "vp8"
         try:
-            for packet in container.demux(stream):
+            for packet in _packets(container, stream):
                 # The last packet is empty. Edit lists discard frames.
                 if not packet.size or packet.is_discard:
                     continue
@@ -438,6 +461,37 @@ def _pictures(container: "InputContainer", limits: ImageLimits) -> VideoStream:
     context.thread_type = "AUTO"
     context.thread_count = min(usable_cores(), MAX_THREADS)
     return chosen
+
+
+def _packets(
+    container: "InputContainer", stream: VideoStream
+) -> Iterator["av.Packet[VideoStream]"]:
+    """Yield packets on one clock, also those of files that were appended to each other.
+
+    A jump of the clock counts as the end of the packet before, as in FFmpeg's programs.
+    """
+    packets = container.demux(stream)
+    if container.format.name not in _APPENDABLE or not stream.time_base:
+        yield from packets
+        return
+    least, most = (
+        round(seconds / stream.time_base) for seconds in (-MAX_STEP_BACK_SECONDS, MAX_GAP_SECONDS)
+    )
+    offset, end = 0, None
+    for packet in packets:
+        if packet.dts is not None:
+            if end is not None and not least <= packet.dts + offset - end <= most:
+                offset = end - packet.dts
+            packet.dts += offset
+            end = packet.dts + (packet.duration or 0)
+        if packet.pts is not None:
+            packet.pts += offset
+        yield packet
+
+
+def _is_key(frame: DecodedFrame) -> bool:
+    """Return whether it is a key frame, or its decoder (as QuickTime's RLE) never reports one."""
+    return frame.key_frame or frame.pict_type == PictureType.NONE
 
 
 def _after_start_ms(stream: VideoStream, pts: int) -> int:
