@@ -17,6 +17,7 @@ from PIL import Image
 from retinue_cli.data.export.sizes import size_of
 from retinue_cli.options import s3_client
 from retinue_sdk import ImageReference
+from sqlalchemy import Engine, text
 
 Cli = Callable[..., Result]
 Photos = dict[str, ImageReference]
@@ -111,6 +112,22 @@ def test_an_image_that_is_gone(cli: Cli, photos: Photos, server: Server) -> None
     assert "nothing found" in said.stdout
     assert "does not exist" in said.stderr
     assert not list(Path.cwd().glob("*.png"))
+
+
+def test_detections_that_were_dropped_are_not_nothing(
+    cli: Cli, photos: Photos, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("DELETE FROM detections"))
+    said = cli("show", "pets/cat.jpg", exit_code=1).stdout
+    assert "2 found, dropped or archived since" in said
+    assert "nothing found" not in said
+    [run] = json.loads(cli("show", "pets/cat.jpg", "--json", exit_code=1).stdout)["runs"]
+    assert (run["detection_count"], run["detections"]) == (2, [])
+    assert "nothing found" in cli("show", "empty.jpg", exit_code=1).stdout
+    said = cli("diff", "objects", "objects@1", exit_code=0).stdout
+    assert "1 images seen by both sides" in said  # the one in which nothing was found
 
 
 def test_an_image_that_is_too_large(

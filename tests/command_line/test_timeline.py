@@ -20,7 +20,7 @@ def appears(label: str, start_ms: int, end_ms: int, track: int | None = None) ->
 
 
 def video(*found: DetectionView, duration_ms: int | None = 10_000) -> ImageView:
-    run = RunView("objects", "1", None, "succeeded", None, None, False, found)
+    run = RunView("objects", "1", None, "succeeded", None, None, False, len(found), found)
     reference = ImageReference("bucket", "a<b>.mp4", etag="e")
     now = datetime.now(UTC)
     return ImageView(uuid4(), reference, "e", 1, (64, 48), now, None, 0, (run,), duration_ms)

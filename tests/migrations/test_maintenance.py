@@ -77,6 +77,23 @@ def test_a_month_that_is_over_is_dropped_and_its_counts_stay(
     assert value(engine, "SELECT sum(detections) FROM label_counts_daily") == 12
 
 
+def test_a_run_whose_detections_were_dropped_disagrees_with_none(
+    engine: Engine, history: History, image: Make, run: Make
+) -> None:
+    now = datetime.now(UTC)
+    looks = (("old", months_before(now, 4), FOUND), ("new", now, FOUND), ("other", now, ()))
+    seen = image("a.jpg")
+    runs = [
+        run(seen, detector=name, started_at=when, detections=found) for name, when, found in looks
+    ]
+    history.record([seen], runs)
+    pairs = "SELECT count(DISTINCT (detector_a, detector_b)) FROM detector_agreement"
+    assert value(engine, pairs) == 3
+    told(engine, Retention(detections_months=2, deleted_images_days=None))
+    assert value(engine, pairs) == 1
+    assert value(engine, "SELECT min(found_by) FROM detector_agreement") == "only a"
+
+
 def test_raw_responses_have_a_shorter_life(engine: Engine, ages: list[datetime]) -> None:
     days = (datetime.now(UTC) - ages[2]).days
     keep = Retention(raw_responses_days=days, deleted_images_days=None)

@@ -51,6 +51,22 @@ def test_strategies(
         assert found[0] == images[first]
 
 
+def test_a_run_whose_detections_were_dropped_does_not_disagree(
+    add: Add, reader: Connection, reviewer: Connection, owner: Connection
+) -> None:
+    add("old.jpg", ("cat", 0.9, LEFT))
+    add("old.jpg", ("cat", 0.9, LEFT), version="2")
+    with owner.transaction():  # as months are dropped: the counts stay
+        owner.execute("SET LOCAL session_replication_role = replica")
+        owner.execute(
+            "DELETE FROM detections USING runs WHERE detections.run_id = runs.run_id"
+            " AND detector_version = '1'"
+        )
+    definition = QueueDefinition("q", strategy="disagreement", audit_share=0)
+    with pytest.raises(HistoryDataError, match="no image"):
+        create_queue(reader, reviewer, definition, "ann")
+
+
 def test_drift_brings_what_changed(
     add: Add, reader: Connection, reviewer: Connection, owner: Connection
 ) -> None:

@@ -102,7 +102,7 @@ def diff(
             if complaints := misspelt(history, detectors=names):
                 raise ConfigurationError("; ".join(complaints))
             without = [
-                f"; the {side} side selects no run"
+                f"; the {side} side selects no run whose detections still exist"
                 for side, images in (("first", seen.only_before), ("second", seen.only_after))
                 if not images
             ]

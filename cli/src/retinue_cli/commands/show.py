@@ -172,7 +172,9 @@ def _print(found: "ImageView") -> None:
             style = "red" if run.outcome == "failed" else "dim"
             table.add_row(name, Text(run.outcome, style))
         elif not run.detections:
-            table.add_row(name, Text("nothing found", style="dim"))
+            gone = f"{run.detection_count:,} found, dropped or archived since"
+            what = gone if run.detection_count else "nothing found"
+            table.add_row(name, Text(what, style="dim"))
         for one in run.detections:
             table.add_row(
                 name,
@@ -224,7 +226,7 @@ def _as_json(found: "ImageView") -> dict[str, Any]:
 
 _RUN_COLUMNS = (
     *("detector", "detector_version", "model_version"),
-    *("outcome", "error_code", "error_message", "truncated"),
+    *("outcome", "error_code", "error_message", "truncated", "detection_count"),
 )
 
 

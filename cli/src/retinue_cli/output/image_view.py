@@ -47,7 +47,9 @@ class RunView:
         error_code: The code of the failure or the skip.
         error_message: The same as text.
         truncated: Whether the file ended early or was damaged, so that the detector saw a part.
-        detections: Its findings: in a video by start, and otherwise most certain first.
+        detection_count: Number of its findings, also of those that no longer exist.
+        detections: Its findings: in a video by start, and otherwise most certain first. None if
+            they were dropped with their month.
     """
 
     detector: str
@@ -57,6 +59,7 @@ class RunView:
     error_code: str | None
     error_message: str | None
     truncated: bool
+    detection_count: int
     detections: tuple[DetectionView, ...]
 
 
@@ -189,11 +192,11 @@ def _by_part(history: Snapshot, name: ImageName) -> ImageName:
 def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
     """Return the runs of rows that join each run with its detections."""
     runs = []
-    for columns, of_run in groupby(rows, key=lambda row: row[:7]):
-        detector, version, model_version, outcome, error_code, error_message, truncated = columns
+    for columns, of_run in groupby(rows, key=lambda row: row[:_RUN_COLUMNS]):
+        detector = columns[0]
         found = []
         for kind, label, confidence, *edges, attributes, start_ms, end_ms, track in (
-            row[7:] for row in of_run
+            row[_RUN_COLUMNS:] for row in of_run
         ):
             if label is not None:
                 box = None if edges[0] is None else BoundingBox(*edges)
@@ -210,18 +213,7 @@ def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
                         track,
                     )
                 )
-        runs.append(
-            RunView(
-                detector,
-                version,
-                model_version,
-                outcome,
-                error_code,
-                error_message,
-                truncated,
-                tuple(found),
-            )
-        )
+        runs.append(RunView(*(*columns, tuple(found))))
     return tuple(runs)
 
 
@@ -241,18 +233,22 @@ GROUP BY bucket, key
 ORDER BY 3 DESC, bucket, key
 LIMIT {limit}"""
 
+_RUN_COLUMNS = 8
+"""Number of the columns of ``_RUNS`` that are a run's."""
+
 # Not from the view latest_detections, which excludes deleted images, empty runs and invented
 # answers of an emulator.
 _RUNS = """SELECT latest.detector, latest.detector_version, latest.model_version, latest.outcome,
-    latest.error_code, latest.error_message, latest.truncated, detections.kind, detections.label,
-    detections.confidence, box_left, box_top, box_width, box_height, detections.attributes,
-    detections.start_ms, detections.end_ms, detections.track
+    latest.error_code, latest.error_message, latest.truncated, latest.detection_count,
+    detections.kind, detections.label, detections.confidence, box_left, box_top, box_width,
+    box_height, detections.attributes, detections.start_ms, detections.end_ms, detections.track
 FROM (
     SELECT DISTINCT ON (detector) run_id, detector, detector_version, outcome, model_version,
-        error_code, error_message, truncated
+        error_code, error_message, truncated, detection_count, started_at
     FROM runs
     WHERE image_id = {image}
     ORDER BY detector, {latest_first}
 ) AS latest
 LEFT JOIN detections ON detections.run_id = latest.run_id
+    AND detections.detected_at BETWEEN latest.started_at AND latest.started_at
 ORDER BY latest.detector, detections.start_ms, detections.confidence DESC, detections.ordinal"""

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from retinue_history.analysis.selection import Selection
+from retinue_history.analysis.selection import KEPT, Selection
 from retinue_history.db.connections import Connection
 from retinue_history.db.error_mapping import map_errors
 from retinue_history.db.errors import HistoryDataError
@@ -207,6 +207,7 @@ def _choose(
                 detectors=sql.Literal(list(selection.detectors) or None),
                 labels=sql.Literal(list(selection.labels) or None),
             ),
+            kept=KEPT,
             number=sql.Literal(definition.size),
         ),
         audit=sql.SQL(_STRATEGIES["random"]).format(
@@ -346,7 +347,7 @@ _STRATEGIES: dict[str, LiteralString] = {
         GROUP BY image_id
         ORDER BY min(number), image_id LIMIT {number}
     """,
-    # A detector disagrees only about labels that it can find.
+    # A detector disagrees only about labels that it can find, and in detections that still exist.
     "disagreement": """
         WITH looks AS (
             SELECT DISTINCT ON (runs.image_id, runs.detector, runs.detector_version)
@@ -355,7 +356,7 @@ _STRATEGIES: dict[str, LiteralString] = {
             CROSS JOIN LATERAL (
                 SELECT * FROM runs
                 WHERE runs.image_id = selected.image_id AND runs.outcome = 'succeeded'
-                    AND runs.model_version IS DISTINCT FROM 'emulator'
+                    AND runs.model_version IS DISTINCT FROM 'emulator' AND {kept}
                 OFFSET 0
             ) AS runs
             ORDER BY runs.image_id, runs.detector, runs.detector_version, runs.started_at DESC

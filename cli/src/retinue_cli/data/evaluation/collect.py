@@ -103,8 +103,8 @@ def collect(
     collected.not_seen = len(truth.images) - len(found)
     if not found:
         raise ConfigurationError(
-            "this detector has no successful run on an image of the ground truth "
-            f"({len(truth.images):,} images in the history, {truth.unknown:,} others)"
+            "this detector has no successful run, whose detections still exist, on an image of the "
+            f"ground truth ({len(truth.images):,} images in the history, {truth.unknown:,} others)"
         )
     if collected.foreign and not recognised:
         raise ConfigurationError(

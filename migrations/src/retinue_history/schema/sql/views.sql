@@ -390,7 +390,8 @@ LEFT JOIN detector_configurations AS configured
 COMMENT ON VIEW detector_versions IS
     'Every detector, version, set of options and model version that made runs, and when';
 
--- Boxes match if each is the other's best and their IoU is 0.5 or more, as in PASCAL VOC.
+-- Boxes match if each is the other's best and their IoU is 0.5 or more, as in PASCAL VOC. A run whose
+-- detections were dropped with their month disagrees with none.
 CREATE VIEW detector_agreement AS
 SELECT
     a.image_id, a.bucket, a.key, a.version, a.s3_uri, a.detector AS detector_a,
@@ -409,7 +410,9 @@ CROSS JOIN LATERAL (
         count(*) FILTER (WHERE run_id = a.run_id) AS detections_a,
         count(*) FILTER (WHERE run_id = b.run_id) AS detections_b,
         count(box_left) FILTER (WHERE run_id = a.run_id) AS boxes_a,
-        count(box_left) FILTER (WHERE run_id = b.run_id) AS boxes_b
+        count(box_left) FILTER (WHERE run_id = b.run_id) AS boxes_b,
+        sum(count(*) FILTER (WHERE run_id = a.run_id)) OVER () AS kept_a,
+        sum(count(*) FILTER (WHERE run_id = b.run_id)) OVER () AS kept_b
     FROM detections
     WHERE (run_id = a.run_id AND detected_at = a.started_at)
         OR (run_id = b.run_id AND detected_at = b.started_at)
@@ -434,11 +437,13 @@ LEFT JOIN LATERAL (
             AND iou(one.box, other.box) >= 0.5
     ) AS pair
     WHERE place_of_other = 1 AND place_of_one = 1
-) AS matched ON said.boxes_a > 0 AND said.boxes_b > 0;
+) AS matched ON said.boxes_a > 0 AND said.boxes_b > 0
+WHERE (said.kept_a > 0 OR a.detection_count = 0) AND (said.kept_b > 0 OR b.detection_count = 0);
 
 COMMENT ON VIEW detector_agreement IS
     'Detections of two detectors in the same image, by label, and the number of boxes that match. Compares '
-    'their latest runs; query it with conditions on the image or the detectors';
+    'their latest runs, unless the detections were dropped; query it with conditions on the image or '
+    'the detectors';
 
 CREATE VIEW skipped_runs AS
 SELECT
@@ -562,6 +567,8 @@ COMMENT ON COLUMN run_costs.saved_usd IS
 COMMENT ON COLUMN open_jobs.started_at IS 'When the service was seen to have it; null before';
 COMMENT ON COLUMN skipped_runs.event_id IS 'The event that the route decided about, plus /skipped';
 COMMENT ON COLUMN detector_agreement.label IS 'The label, in lower case';
+COMMENT ON COLUMN image_labels.labels IS
+    'Names of the findings; empty if there are none, or none since their month was dropped';
 
 DO $$
 DECLARE
