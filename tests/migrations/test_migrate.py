@@ -21,7 +21,12 @@ from retinue_history import (
 )
 from retinue_history.analysis.query import run_query
 from retinue_history.db.engine import create_history_engine
-from retinue_history.schema.migrate import _LOCK, alembic_config, upgrade
+from retinue_history.schema.migrate import (
+    _LOCK,
+    alembic_config,
+    revoke_public_rights,
+    upgrade,
+)
 from retinue_history.schema.version import (
     REVISIONS,
     current_revision,
@@ -56,6 +61,42 @@ def test_the_baseline_is_frozen_before_a_second_revision() -> None:
     [folder] = REVISIONS
     baseline = (folder / "r0001_baseline.py").read_text("utf-8")
     assert known_revisions() == ("0001",) or "import metadata" not in baseline
+
+
+def test_migrating_again_revokes_what_a_dump_does_not_have(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = empty_database_url
+    upgrade(url)
+    rights = """
+        SELECT has_function_privilege('public', 'pg_notify(text, text)', 'EXECUTE'),
+            has_function_privilege('public', 'pg_advisory_lock(bigint)', 'EXECUTE'),
+            has_database_privilege('retinue_reader', current_database(), 'TEMPORARY'),
+            (
+                SELECT setconfig FROM pg_db_role_setting JOIN pg_database ON oid = setdatabase
+                WHERE datname = current_database()
+            )
+    """
+    name = sql.Identifier(str(make_url(url).database))
+    monkeypatch.setenv("RETINUE_DATABASE_URL", url)
+    with psycopg.connect(url, autocommit=True) as owner:
+        revoked = owner.execute(rights).fetchone()
+        assert revoked == (False, False, False, ["temp_file_limit=4GB"])
+        owner.execute("GRANT EXECUTE ON FUNCTION pg_notify, pg_advisory_lock(bigint) TO PUBLIC")
+        owner.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO PUBLIC").format(name))
+        owner.execute(sql.SQL("ALTER ROLE retinue_reader IN DATABASE {} RESET ALL").format(name))
+        assert owner.execute(rights).fetchone() == (True, True, True, None)
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(revoke_public_rights, url) for _ in range(2)]:
+                done.result()
+        assert owner.execute(rights).fetchone() == revoked
+        owner.execute("GRANT EXECUTE ON FUNCTION pg_notify TO PUBLIC")
+        assert CliRunner().invoke(retinue, ["migrate"]).exit_code == 0
+        assert owner.execute(rights).fetchone() == revoked
+        limit = "ALTER ROLE retinue_reader IN DATABASE {} SET temp_file_limit = '9GB'"
+        owner.execute(sql.SQL(limit).format(name))
+        assert CliRunner().invoke(retinue, ["migrate"]).exit_code == 0
+        assert owner.execute(rights).fetchone() == (False, False, False, ["temp_file_limit=9GB"])
 
 
 def test_waiting_for_another_migration_ends(empty_database_url: str) -> None:

@@ -2,7 +2,7 @@
 
 import click
 from retinue_history.schema.logins import ANALYST_CONNECTIONS, create_iam_logins
-from retinue_history.schema.migrate import upgrade
+from retinue_history.schema.migrate import revoke_public_rights, upgrade
 from retinue_history.schema.version import current_revision, head_revision
 from retinue_workers.settings.settings import Settings
 
@@ -39,6 +39,8 @@ def migrate(*, analysts: tuple[str, ...], analyst_connections: int, as_json: boo
         before, after = current_revision(url), head_revision()
         if before != after:
             upgrade(url)
+        else:
+            revoke_public_rights(url)
         try:
             logins = create_iam_logins(url, analysts, analyst_connections=analyst_connections)
         except ValueError as error:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from retinue_history.db.advisory_lock import advisory_lock
 from retinue_history.db.engine import (
@@ -29,10 +29,14 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
+_LOCK_TIMEOUT_SECONDS = 300.0
 
 
 def upgrade(
-    database: Engine | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
+    database: Engine | str,
+    revision: str = "head",
+    *,
+    lock_timeout_seconds: float = _LOCK_TIMEOUT_SECONDS,
 ) -> None:
     """Migrate up, revision by revision, unless the database has the target revision.
 
@@ -55,8 +59,27 @@ def upgrade(
     """
     from alembic import command
 
-    with _alone(database, lock_timeout_seconds) as config:
+    with _alone(database, lock_timeout_seconds) as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def revoke_public_rights(database: Engine | str) -> None:
+    """Revoke rights that every login has on a new server or database, as far as the user may.
+
+    A migration does it. Repeat it after a dump was restored, which doesn't have all of it.
+
+    Args:
+        database: Its engine or URL.
+
+    Raises:
+        HistoryUnavailableError: The database cannot be reached, or another process has been
+            migrating it for minutes.
+    """
+    statement = (Path(__file__).parent / "sql/public_rights.sql").read_text(encoding="utf-8")
+    with _alone(database, _LOCK_TIMEOUT_SECONDS) as connection, connection.begin():
+        connection.execute(text(statement))
 
 
 def alembic_config() -> "Config":
@@ -71,8 +94,8 @@ def alembic_config() -> "Config":
 
 
 @contextmanager
-def _alone(database: Engine | str, lock_timeout_seconds: float) -> "Iterator[Config]":
-    """Hold the migration lock for a ``with`` block.
+def _alone(database: Engine | str, lock_timeout_seconds: float) -> Iterator[Connection]:
+    """Hold the migration lock for a ``with`` block. Yield a connection.
 
     Each revision opens its own transactions, so that a long one can release its locks.
     """
@@ -86,9 +109,7 @@ def _alone(database: Engine | str, lock_timeout_seconds: float) -> "Iterator[Con
     ):
         with connection.begin():
             _refuse_unknown_revision(connection)
-        config = alembic_config()
-        config.attributes["connection"] = connection
-        yield config
+        yield connection
 
 
 def _refuse_unknown_revision(connection: Connection) -> None:

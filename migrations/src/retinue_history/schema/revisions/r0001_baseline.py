@@ -35,6 +35,7 @@ def upgrade() -> None:
         "erasure",
         "review",
         "access",
+        "public_rights",
     )
 
 
