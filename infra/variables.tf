@@ -127,7 +127,7 @@ variable "existing_database" {
 }
 
 variable "existing_alarm_topic_arn" {
-  description = "ARN of an existing SNS topic to send alarms to instead of a new one. Its policy, and the policy of its key, must let CloudWatch and EventBridge publish; with monthly_budget_usd, Budgets as well."
+  description = "ARN of an existing SNS topic to send alarms to instead of a new one. Its policy, and the policy of its key, must let CloudWatch and EventBridge publish, EventBridge without conditions; with monthly_budget_usd, Budgets as well."
   type        = string
   default     = null
 

@@ -42,7 +42,7 @@ variable "pull_account_ids" {
 }
 
 variable "findings_topic_arn" {
-  description = "ARN of an SNS topic for high and critical findings of Amazon Inspector, which then scans all images of the account. Its policy must let EventBridge publish. Null scans Debian's packages alone, at each push."
+  description = "ARN of an SNS topic for high and critical findings of Amazon Inspector, which then scans all images of the account. Its policy must let EventBridge publish, without conditions. Null scans Debian's packages alone, at each push."
   type        = string
   default     = null
 

@@ -16,9 +16,9 @@ run "key" {
 
   assert {
     condition = alltrue([for statement in jsondecode(aws_kms_key.this.policy).Statement :
-      can(statement.Principal.AWS) || can(keys(statement.Condition))
+      can(statement.Principal.AWS) || can(keys(statement.Condition)) != (try(statement.Principal.Service, null) == "events.amazonaws.com")
     ])
-    error_message = "a service may use the key for this account alone"
+    error_message = "a service may use the key for this account alone, except EventBridge, which fails with a condition"
   }
 }
 

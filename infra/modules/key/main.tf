@@ -32,13 +32,22 @@ resource "aws_kms_key" "this" {
         Principal = { Service = [
           "budgets.amazonaws.com",
           "cloudwatch.amazonaws.com",
-          "events.amazonaws.com",
           "s3.amazonaws.com",
           "sns.amazonaws.com",
         ] }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*" # in a key policy: this key
         Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      },
+      {
+        # Without a condition: "Adding the aws:SourceAccount, aws:SourceArn, and aws:SourceOrgID to a AWS KMS
+        # policy is not supported for EventBridge-to-encrypted topics" (SNS Developer Guide, Key management).
+        # The policies of topics and queues decide what EventBridge may send.
+        Sid       = "EventBridgeDelivers"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+        Resource  = "*" # in a key policy: this key
       },
       {
         Sid       = "LogGroupsOfThisAccount"

@@ -21,12 +21,21 @@ resource "aws_sns_topic_policy" "alarms" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "AlarmsBudgetsAndEventsPublish"
+        Sid       = "AlarmsAndBudgetsPublish"
         Effect    = "Allow"
-        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "events.amazonaws.com"] }
+        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
         Action    = "sns:Publish"
         Resource  = local.topic_arn
         Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+      },
+      {
+        # "You can't use Condition blocks in Amazon SNS topic policies for EventBridge" (EventBridge User Guide,
+        # Using resource-based policies).
+        Sid       = "EventsPublish"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = local.topic_arn
       },
       {
         Sid       = "OnlyByTls"

@@ -36,7 +36,7 @@ run "observability" {
   }
 
   assert {
-    condition     = alltrue([for target in aws_cloudwatch_event_target.this : target.arn == aws_sns_topic.alarms[0].arn]) && contains(jsondecode(aws_sns_topic_policy.alarms[0].policy).Statement[0].Principal.Service, "events.amazonaws.com")
+    condition     = alltrue([for target in aws_cloudwatch_event_target.this : target.arn == aws_sns_topic.alarms[0].arn]) && jsondecode(aws_sns_topic_policy.alarms[0].policy).Statement[1].Principal.Service == "events.amazonaws.com" && !can(jsondecode(aws_sns_topic_policy.alarms[0].policy).Statement[1].Condition)
     error_message = "EventBridge must be able to publish AWS's events"
   }
 
