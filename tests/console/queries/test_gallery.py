@@ -12,6 +12,7 @@ from fakes.examples import examples
 from fakes.small_history import HOSTILE, NOON, found, image, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
 from retinue_console.queries import gallery, runs
 from retinue_console.queries.filters import Filters
 from retinue_history import ConnectionPool, History
@@ -39,17 +40,25 @@ def pages(
     reader: Connection,
     filters: Filters,
     between: Callable[[], None],
+    few: int = gallery.FEW,
     **how: Any,
 ) -> Iterator[Any]:
     """The rows of all pages; something happens after each."""
-    while True:
-        page = show(reader, filters, **how)
-        assert page.stopped_early == (page.looked_until is not None) or show is gallery.patches
-        yield from page.rows
-        if page.next is None:
-            return
-        filters = Filters.model_validate(filters.parameters() | {"after": page.next})
-        between()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gallery, "FEW", few)
+        patch.setattr(gallery, "NEWEST_FIRST", 0)
+        while True:
+            page = show(reader, filters, **how)
+            assert page.stopped_early == (page.looked_until is not None) or show is gallery.patches
+            yield from page.rows
+            if page.next is None:
+                return
+            filters = Filters.model_validate(filters.parameters() | {"after": page.next})
+            between()
+
+
+FEW = st.sampled_from([gallery.FEW, 0])
+"""Whether the images of a prefix are few, or looked for among all."""
 
 
 UPLOADS = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12)
@@ -57,7 +66,11 @@ UPLOADS = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_
 
 
 @given(
-    UPLOADS, st.lists(st.integers(-3, 8), max_size=4), st.integers(1, 4), st.sampled_from([0, 2])
+    UPLOADS,
+    st.lists(st.integers(-3, 8), max_size=4),
+    st.integers(1, 4),
+    st.sampled_from([0, 2]),
+    FEW,
 )
 @settings(max_examples=examples(0.25))
 def test_every_image_is_on_one_page_in_order(
@@ -66,6 +79,7 @@ def test_every_image_is_on_one_page_in_order(
     later: list[int],
     wanted: int,
     seconds: int,
+    few: int,
 ) -> None:
     """Also images of the same time, and also if each page stops at its first look."""
     record, reader = shared
@@ -98,7 +112,8 @@ def test_every_image_is_on_one_page_in_order(
             [one for one, (_, is_cat) in zip(images, uploads, strict=True) if is_cat],
         ),
     ):
-        seen = list(pages(gallery.images, reader, filters, insert, wanted=wanted, seconds=seconds))
+        how = {"wanted": wanted, "seconds": seconds, "few": few}
+        seen = list(pages(gallery.images, reader, filters, insert, **how))
         order = [(one.uploaded_at, one.image_id) for one in seen]
         assert order == sorted(set(order), reverse=True)
         assert {one.image_id for one in expected} <= {one.image_id for one in seen}
@@ -190,10 +205,14 @@ def test_images_that_are_looked_at_again_stay_on_their_page(
     assert {f"{place}{number}.jpg" for number in matching} <= set(seen)
 
 
-@given(UPLOADS, st.integers(1, 4), st.sampled_from([0, 2]))
+@given(UPLOADS, st.integers(1, 4), st.sampled_from([0, 2]), FEW)
 @settings(max_examples=examples(0.15))
 def test_every_detection_is_on_one_page(
-    shared: tuple[Record, Connection], uploads: list[tuple[int, bool]], wanted: int, seconds: int
+    shared: tuple[Record, Connection],
+    uploads: list[tuple[int, bool]],
+    wanted: int,
+    seconds: int,
+    few: int,
 ) -> None:
     record, reader = shared
     place = f"{next(NUMBERS)}/"
@@ -218,7 +237,7 @@ def test_every_detection_is_on_one_page(
             for minute in itertools.islice(later, 1):
                 add(minute, True)
 
-        how = {"wanted": wanted, "seconds": patience}
+        how = {"wanted": wanted, "seconds": patience, "few": few}
         seen = list(pages(gallery.patches, reader, filters, between, **how))
         numbers = [one.finding.detection_id for one in seen]
         assert len(numbers) == len(set(numbers))
@@ -273,6 +292,26 @@ def test_filters_are_about_the_latest_run_of_each_detector(
         gallery.Month(date(2026, 1, 1), 1),
         gallery.Month(date(2025, 11, 1), 1),
     ]
+
+
+def test_few_images_are_found_in_the_first_look(
+    record: Record, reader: Connection, history_url: str
+) -> None:
+    old, new = image("old/cat.jpg"), [image(f"new/{n}.jpg", NOON + timedelta(n)) for n in range(99)]
+    record([old, *new], [run(one, [found("Cat")]) for one in [old, *new]])
+    truth = Jsonb({"exhaustive": True, "made_by": "people", "items": []})
+    with (
+        closing(ConnectionPool(history_url, application_name="test")) as pool,
+        pool.transaction() as owner,
+    ):
+        owner.execute("SELECT save_truth(%s, 'pets', 'review', %s)", [old.image_id, truth])
+    for asked in ({"prefix": "old/"}, {"prefix": "s3://photos/old/"}, {"reviewed": True}):
+        for show in (gallery.images, gallery.patches):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(gallery, "NEWEST_FIRST", 0)
+                page = show(reader, Filters(**asked), seconds=0)
+            assert [one.key for one in page.rows] == ["old/cat.jpg"]
+            assert (page.next, page.stopped_early) == (None, False)
 
 
 def test_hostile_texts_are_only_texts(record: Record, reader: Connection) -> None:

@@ -12,17 +12,26 @@ from uuid import UUID
 
 from psycopg import sql
 from psycopg.rows import scalar_row, tuple_row
+from retinue_history.analysis.selection import split_place
 from retinue_history.db.connections import Connection
 from retinue_sdk import BoundingBox
 
 from retinue_console.queries.cursor import Cursor, beyond, continued, directions
 from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch, fetch_within
+from retinue_console.queries.search import BUCKETS
 from retinue_console.queries.video import BEST_MOMENT
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
 
 _CONFIDENT_LOOK = 512
 """Detections of a label that are looked at first if a confidence is asked for. The index has it."""
+
+FEW = 20_000
+"""Number of images with a prefix or a truth up to which all of them are read and sorted. Of more,
+one of the next images is likely to be one."""
+
+NEWEST_FIRST = 512
+"""Detections that are looked at first if a filter leaves few images. Then only theirs are."""
 
 FINDINGS = 40
 """Maximum number of detections that are drawn on an image of the gallery."""
@@ -161,7 +170,7 @@ def patches(
     """
     labels = _labels(connection, filters)
     after = continued(filters.after, "recorded" if labels is None else "patches-found")
-    look = _patch_look(connection, filters, labels)
+    look = _patch_look(connection, filters, labels, _few(connection, filters))
     found = walk(connection, look, after, wanted=wanted, seconds=seconds)
     rows = tuple(_patch(row) for row in found.rows)
     return found.with_rows(rows)
@@ -227,7 +236,7 @@ def _matching_images(
     after = continued(filters.after, "uploaded" if labels is None else "found")
     first = None
     if labels is None:
-        look = _by_upload(connection, filters)
+        look = _by_upload(connection, filters, _few(connection, filters))
     else:
         look = _by_label(connection, filters, labels, _newest_run(connection, after))
         first = _CONFIDENT_LOOK if filters.of_confidence("found") else None
@@ -244,6 +253,33 @@ def _labels(connection: Connection, filters: Filters) -> list[str] | None:
         return None if filters.label is None else [filters.label]
     [narrower] = fetch(connection, compare("SELECT label_is({})", filters.parent), scalar_row)
     return [label for label in narrower if filters.label in (None, label)]
+
+
+def _few(connection: Connection, filters: Filters) -> sql.Composable | None:
+    """Return a condition that only ``FEW`` images meet, and that an index leads to.
+
+    Returns:
+        ``None`` if the filters have none.
+    """
+    if filters.reviewed and _is_short(connection, sql.SQL("truths")):
+        return sql.SQL("image_id IN (SELECT image_id FROM truths)")
+    if filters.prefix is not None:
+        bucket, key = split_place(filters.prefix)
+        if bucket is None:
+            of_bucket: sql.Composable = sql.SQL(f"bucket = ANY (ARRAY({BUCKETS}))")
+        else:
+            of_bucket = compare("bucket = {}", bucket)
+        condition = all_of(of_bucket, compare("starts_with(key, {})", key))
+        if _is_short(connection, sql.SQL("images WHERE ") + condition):
+            return condition
+    return None
+
+
+def _is_short(connection: Connection, source: sql.Composable) -> bool:
+    """Return whether a table, or the part that meets a condition, has at most ``FEW`` rows."""
+    query = sql.SQL(_COUNT).format(source=source, limit=sql.Literal(FEW + 1))
+    counted = fetch_within(connection, query, scalar_row)
+    return counted is not None and counted[0] <= FEW
 
 
 def _newest_run(connection: Connection, after: Cursor | None) -> int:
@@ -294,8 +330,10 @@ def _finding(row: Sequence[Any]) -> Finding:
 Look = Callable[[Cursor | None, int, int], Looked[T]]
 
 
-def _by_upload(connection: Connection, filters: Filters) -> Look[Sequence[Any]]:
-    """Look at the images that were uploaded before a place."""
+def _by_upload(
+    connection: Connection, filters: Filters, few: sql.Composable | None
+) -> Look[Sequence[Any]]:
+    """Look at the images, or those few, that were uploaded before a place."""
     conditions = [sql.SQL("images.deleted_at IS NULL"), *filters.of_image()]
     if filters.is_about_detections:
         conditions.append(_has("latest_detections", "images", _matching(filters, None)))
@@ -304,6 +342,7 @@ def _by_upload(connection: Connection, filters: Filters) -> Look[Sequence[Any]]:
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
         query = sql.SQL(_BY_UPLOAD).format(
+            images=sql.SQL("images" if few is None else _ONLY).format(few),
             scanned=all_of(
                 *filters.between("uploaded_at"), *_beyond("uploaded_at", "image_id", after)
             ),
@@ -358,9 +397,12 @@ def _by_label(
 
 
 def _patch_look(
-    connection: Connection, filters: Filters, labels: list[str] | None
+    connection: Connection, filters: Filters, labels: list[str] | None, few: sql.Composable | None
 ) -> Look[Sequence[Any]]:
-    """Search the detections before a place: those of labels by time, or all by number."""
+    """Search the detections before a place: those of labels by time, or by number.
+
+    By number, all are searched, or those of a few images.
+    """
     conditions = [
         sql.SQL("looked.box_left IS NOT NULL"),
         *filters.of_confidence("looked"),
@@ -371,7 +413,7 @@ def _patch_look(
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
         query = sql.SQL(_PATCHES).format(
-            candidates=_of_all(filters, after, size)
+            candidates=_of_all(filters, few if size > NEWEST_FIRST else None, after, size)
             if labels is None
             else _of_labels(filters, labels, "detection_id", after, size),
             order=sql.SQL("detection_id" if labels is None else "(detected_at, detection_id)"),
@@ -391,9 +433,12 @@ def _patch_look(
     return look
 
 
-def _of_all(filters: Filters, after: Cursor | None, size: int) -> sql.Composable:
-    """Return the next detections, sorted by their number."""
-    return sql.SQL(_OF_ALL).format(
+def _of_all(
+    filters: Filters, few: sql.Composable | None, after: Cursor | None, size: int
+) -> sql.Composable:
+    """Return the next detections, or those of few images, sorted by their number."""
+    return sql.SQL(_OF_ALL if few is None else _OF_FEW).format(
+        few=few,
         scanned=all_of(*filters.between("detected_at"), *beyond("detection_id", after)),
         size=sql.Literal(size),
         **directions(after),
@@ -480,11 +525,16 @@ def _has(view: str, image: str, matching: sql.Composable) -> sql.Composable:
     ).format(view=sql.Identifier(view), image=sql.Identifier(image), matching=matching)
 
 
+_COUNT = "SELECT count(*) FROM (SELECT FROM {source} LIMIT {limit}) AS counted"
+
+# OFFSET 0 keeps the planner from reading all images in the order of their upload.
+_ONLY = "(SELECT * FROM images WHERE {} OFFSET 0) AS images"
+
 # Each of the three returns the rows that match, and one row with the number of candidates and the
 # last of them.
 _BY_UPLOAD = """WITH looked AS MATERIALIZED (
     SELECT uploaded_at, image_id, bucket, key, width_px, height_px, deleted_at
-    FROM images
+    FROM {images}
     WHERE {scanned}
     ORDER BY uploaded_at {down}, image_id {down}
     LIMIT {size}
@@ -575,6 +625,24 @@ _OF_ALL = """SELECT *
     FROM detections
     WHERE {scanned}
     ORDER BY detection_id {down}
+    LIMIT {size}"""
+
+_OF_FEW = """SELECT found.*
+    FROM (
+        SELECT run_id, started_at
+        FROM (SELECT image_id FROM images WHERE {few} OFFSET 0) AS images
+        JOIN runs USING (image_id)
+        OFFSET 0
+    ) AS made
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM detections
+        WHERE run_id = made.run_id
+            AND detected_at BETWEEN made.started_at AND made.started_at
+            AND {scanned}
+        OFFSET 0
+    ) AS found
+    ORDER BY found.detection_id {down}
     LIMIT {size}"""
 
 _OF_LABELS = """SELECT found.*

@@ -136,7 +136,7 @@ def _by_key(
     connection: Connection, beginning: str, bucket: str | None = None
 ) -> tuple[FoundImage, ...] | None:
     """Images whose key begins so; in one bucket, or in all."""
-    buckets = sql.SQL(_BUCKETS) if bucket is None else compare("SELECT {}::text", bucket)
+    buckets = sql.SQL(BUCKETS) if bucket is None else compare("SELECT {}::text", bucket)
     query = sql.SQL(_BY_KEY).format(
         buckets=buckets, beginning=sql.Literal(beginning), limit=sql.Literal(IMAGES)
     )
@@ -191,8 +191,8 @@ _BY_ID = """SELECT image_id, bucket, key, uploaded_at, deleted_at
 FROM images
 WHERE image_id = {}"""
 
-# From each bucket, one step to the next.
-_BUCKETS = """WITH RECURSIVE buckets (bucket) AS (
+# All buckets: from each, one step to the next.
+BUCKETS = """WITH RECURSIVE buckets (bucket) AS (
         (SELECT bucket FROM images ORDER BY bucket LIMIT 1)
         UNION ALL
         SELECT following.bucket
