@@ -281,6 +281,37 @@ def test_a_wrong_number_of_answers_is_named(invoke: Invoke, tmp_path: Path) -> N
     assert "detect returned 0 results for 1 image" in said.output
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return [Findings((), {1, 2})]", "the raw response cannot be stored as JSON"),
+        ("return [Findings((), float('nan'))]", "the raw response cannot be stored as JSON"),
+        (
+            "return [Findings((Detection('text', 'a', 0.5, attributes={'a': b''}),))]",
+            "a detection's attributes cannot be stored as JSON: bytes is not a JSON type",
+        ),
+        ("return [Findings((Detection('text', 'a', 0.5),) * 5_001)]", "the limit is 5,000"),
+        ("return [[Detection('text', 'a', 0.5)]]", "detect returned a list, not Findings"),
+        ("return [Findings((), None, 3)]", "the model's version must be text, not 3"),
+    ],
+)
+def test_an_answer_that_could_not_be_recorded_fails(
+    invoke: Invoke, tmp_path: Path, body: str, message: str
+) -> None:
+    (tmp_path / "reader.py").write_text(READER.format(body=body))
+    said = invoke("detect", "reader", photograph(tmp_path / "good.png"), "--plugins-dir", tmp_path)
+    assert said.exit_code == 1
+    assert "InvalidImageError (invalid_result): " in said.output
+    assert message in said.output
+
+
+def test_try_outlives_a_plugin_that_exits(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "reader.py").write_text(READER.format(body="raise SystemExit(0)"))
+    said = invoke("detect", "reader", photograph(tmp_path / "good.png"), "--plugins-dir", tmp_path)
+    assert said.exit_code == 1
+    assert said.output.rstrip().endswith("SystemExit: 0")
+
+
 def test_try_shows_what_a_plugin_raises_from_its_own_frames_on(
     invoke: Invoke, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ class Detection:
     Raises:
         ValueError: A value is outside its range, or a text cannot be stored (NUL characters and
             unpaired surrogates).
+        TypeError: A value has another type.
     """
 
     kind: str
@@ -89,6 +90,8 @@ class Detection:
             size_bytes = len(label) if label.isascii() else len(label.encode())
         except UnicodeEncodeError as error:
             raise ValueError(f"a detection's label is not valid text: {label!r}") from error
+        except AttributeError as error:
+            raise TypeError(f"a detection's label must be text, not {label!r}") from error
         if "\0" in label:
             raise ValueError(f"a detection's label cannot contain NUL: {label!r}")
         if not 0 < size_bytes <= MAX_LABEL_BYTES:
@@ -97,10 +100,20 @@ class Detection:
             )
         confidence = self.confidence
         if type(confidence) is not float:
-            confidence = float(confidence)
+            try:
+                confidence = float(confidence)
+            except (TypeError, ValueError) as error:
+                message = f"a detection's confidence must be a number, not {confidence!r}"
+                raise type(error)(message) from error
             object.__setattr__(self, "confidence", confidence)
         if not 0.0 <= confidence <= 1.0:  # also refuses NaN
             raise ValueError(f"a detection's confidence must be 0 to 1, not {confidence!r}")
+        attributes = self.attributes
+        if type(attributes) is not dict and not isinstance(attributes, Mapping):
+            raise TypeError(
+                "a detection's attributes must be a dict, or another mapping, not "
+                f"{type(attributes).__name__}"
+            )
         if self.start_ms is not None or self.end_ms is not None or self.track is not None:
             self._check_time()
 

@@ -71,6 +71,21 @@ def test_a_confidence_is_between_0_and_1(confidence: Any) -> None:
         Detection("label", "Dog", confidence)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"label": None}, "label must be text, not None"),
+        ({"label": 5}, "label must be text, not 5"),
+        ({"confidence": None}, "confidence must be a number, not None"),
+        ({"attributes": ["a"]}, "attributes must be a dict, or another mapping, not list"),
+        ({"attributes": "a"}, "attributes must be a dict, or another mapping, not str"),
+    ],
+)
+def test_values_of_another_type_are_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Detection(**({"kind": "label", "label": "x", "confidence": 0.5} | values))
+
+
 def test_no_detections_are_an_answer() -> None:
     findings = Findings()
     assert findings.detections == ()

@@ -21,8 +21,9 @@ from retinue_sdk import (
     RetinueError,
 )
 from retinue_sdk.errors import format_error, format_plugin_frames
+from retinue_workers.detectors.encoding import FindingsEncoder, InvalidResultError
 
-from retinue_cli.options.detectors import detector_argument
+from retinue_cli.options.detectors import detector_argument, findings_encoder
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 from retinue_cli.output.attributes import printable
@@ -83,15 +84,16 @@ def _looks(
     Raises:
         ClickException: It doesn't start, or raises what isn't an answer.
     """
+    encoder = findings_encoder()
     try:
         with DetectorSession(detector) as session:
             for name, path in files:
-                yield look_at(session, name, path, pictures)
-    except click.ClickException:
+                yield look_at(session, encoder, name, path, pictures)
+    except (click.ClickException, KeyboardInterrupt, GeneratorExit):
         raise
     except RetinueError as error:
         raise click.ClickException(f"detector {detector.name}: {error}") from error
-    except Exception as error:  # plugins can raise anything
+    except BaseException as error:  # plugins can raise anything, as SystemExit
         raise click.ClickException(
             f"detector {detector.name}:{format_plugin_frames(error)}\n{format_error(error)}"
         ) from error
@@ -145,8 +147,10 @@ class Look:
     model_version: str | None
 
 
-def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> Look:
-    """Call the detector, and draw its detections."""
+def look_at(
+    session: DetectorSession, encoder: FindingsEncoder, name: str, path: Path, pictures: Path
+) -> Look:
+    """Call the detector, check its answer as the worker does, and draw its detections."""
     model = session.detector.model_version
     try:
         results = session.detect([Image.from_file(path)])
@@ -154,7 +158,7 @@ def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> 
         return Look(name, path, error, None, model)
     if len(results) != 1:
         raise ValueError(f"detect returned {len(results)} results for 1 image")
-    [result] = results
+    result = _checked(results[0], encoder)
     if isinstance(result, Findings):
         model = result.model_version or session.detector.model_version
     if not isinstance(result, Findings) or not result.detections:
@@ -167,12 +171,28 @@ def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> 
     return Look(name, path, result, picture, model)
 
 
+def _checked(result: object, encoder: FindingsEncoder) -> Result:
+    """Return the answer, or the error that the worker records instead."""
+    if isinstance(result, DetectorError):
+        return result
+    reason = f"detect returned a {type(result).__name__}, not Findings or DetectorError"
+    if isinstance(result, Findings):
+        try:
+            encoder.encode(result, None)
+        except InvalidResultError as error:
+            reason = str(error)
+        else:
+            return result
+    return InvalidImageError(reason, code="invalid_result")
+
+
 def print_look(look: Look) -> None:
     """Print the detections in a photograph."""
     click.secho(printable(look.name), bold=True)
     if not isinstance(look.result, Findings):
         code = f" ({look.result.code})" if isinstance(look.result, InvalidImageError) else ""
-        click.echo(f"  {click.style(type(look.result).__name__, fg='red')}{code}: {look.result}")
+        message = printable(str(look.result))
+        click.echo(f"  {click.style(type(look.result).__name__, fg='red')}{code}: {message}")
         return
     if not look.result.detections:
         click.echo("  nothing found")

@@ -9,7 +9,7 @@ from retinue_sdk import ConfigurationError, DetectorSession, Findings, RetinueEr
 from retinue_sdk.errors import format_error
 
 from retinue_cli.commands.detect import look_as_json, look_at, photograph_files, print_look
-from retinue_cli.options.detectors import json_options
+from retinue_cli.options.detectors import findings_encoder, json_options
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import installed_plugins
 from retinue_cli.output.attributes import printable
@@ -73,14 +73,14 @@ def verify(
     answers = None if expected is None else read_expected(expected)
     [made] = installed_plugins(None).make({detector: {**options, "model": str(model)}})
     looks, wrong = [], {}
-    files = photograph_files(photographs)
+    files, encoder = photograph_files(photographs), findings_encoder()
     try:
         with DetectorSession(made) as session:
             facts: Any = made.describe()
             if not as_json:
                 _print_facts(facts)
             for name, path in files:
-                look = look_at(session, name, path, pictures)
+                look = look_at(session, encoder, name, path, pictures)
                 looks.append(look)
                 if not isinstance(look.result, Findings):
                     wrong[name] = [str(look.result)]

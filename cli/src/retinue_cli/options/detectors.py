@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.settings.detectors import EXAMPLE, Detectors, parse_detectors
 from retinue_workers.settings.settings import Settings
 
@@ -70,10 +71,19 @@ def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_one
 
 
+ABOUT_DETECTORS = ("routes", "isolation", "video", "hosted_models", "monthly_budgets_usd")
+"""Settings that name detectors, which must be in the setting ``detectors``."""
+
+
+def findings_encoder() -> FindingsEncoder:
+    """Return an encoder with a worker's limits."""
+    settings = Settings.load(detectors={}, **{name: {} for name in ABOUT_DETECTORS})
+    return FindingsEncoder(settings.max_detections, settings.max_response_bytes)
+
+
 def wanted_detectors(chosen: Detectors | None) -> Detectors:
     """Return the chosen detectors with options, those of the settings, or the default."""
-    about_detectors = ("routes", "isolation", "video", "hosted_models", "monthly_budgets_usd")
-    configured = Settings.load(**{name: {} for name in about_detectors}).detectors
+    configured = Settings.load(**{name: {} for name in ABOUT_DETECTORS}).detectors
     if chosen is None:
         return configured or {name: {} for name in DEFAULT_DETECTORS}
     return {name: {**configured.get(name, {}), **options} for name, options in chosen.items()}

@@ -67,7 +67,7 @@ class FindingsEncoder:
             found = [_valid(one) for one in findings.detections]
             attributes = _encoded("a detection's attributes", [one.attributes for one in found])
             detections = tuple(map(_detection, found, attributes))
-            version = _text(findings.model_version or model_version)
+            version = _version(findings.model_version or model_version)
             units = Findings(billed_units=findings.billed_units).billed_units
         except InvalidResultError:
             raise
@@ -136,7 +136,9 @@ def _edges(box: object) -> tuple[float, float, float, float]:
     return (box.left, box.top, box.width, box.height)
 
 
-def _text(text: str | None) -> str | None:
+def _version(text: str | None) -> str | None:
+    if not isinstance(text, str | None):
+        raise TypeError(f"the model's version must be text, not {text!r}")
     if text is not None and text != storable(text):
         raise ValueError(f"{text!r} has NUL or an unpaired surrogate in it")
     return text
