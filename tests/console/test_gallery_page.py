@@ -2,9 +2,11 @@
 
 import html
 import re
+from contextlib import closing
 
 import pytest
-from console.conftest import Client
+from console.conftest import Client, image_of
+from retinue_history import ConnectionPool, History
 
 
 def links(text: str, words: str) -> list[str]:
@@ -37,6 +39,14 @@ def test_a_filter_is_removed_by_a_link_and_kept_by_others(client: Client) -> Non
     assert links(text, "×") == ["?min_confidence=0.25", "?label=none"]
     assert links(text, "Table") == ["?label=none&min_confidence=0.25&shape=table"]
     assert 'value="0.25"' in text
+
+
+def test_each_month_can_be_opened(client: Client, console_url: str) -> None:
+    with closing(ConnectionPool(console_url, application_name="test")) as pool:
+        History(pool).record([image_of("last year.jpg", number=-60 * 24 * 200)], [])
+    months = links(client.get("/images?since=2026-01-01").text, "Jun 2025")
+    assert months == ["?until=2025-07-01"]
+    assert "last year.jpg" in client.get(f"/images{months[0]}").text
 
 
 @pytest.mark.parametrize(

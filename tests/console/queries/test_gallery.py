@@ -294,6 +294,36 @@ def test_filters_are_about_the_latest_run_of_each_detector(
     ]
 
 
+def test_months_of_detections_are_those_of_their_detection(
+    record: Record, reader: Connection
+) -> None:
+    """Images that were uploaded long before a detector processed them."""
+    old, seen = image("old.jpg", NOON - timedelta(days=400)), NOON + timedelta(hours=1)
+    record([old], [run(old, [found("Cat")], started_at=seen)])
+    record([image("other.jpg", NOON - timedelta(days=200))], [])
+    [month] = gallery.months(reader, Filters(), of_detections=True) or []
+    assert month.month == date(2026, 1, 1)
+    assert gallery.patches(reader, Filters(since=NOON)).rows
+    assert not gallery.patches(reader, Filters(until=NOON)).rows
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"label": "Cat"}, {"kind": "label", "max_confidence": 0.8}, {"since": NOON}]
+)
+def test_detections_are_those_of_the_same_in_sql(
+    record: Record, reader: Connection, given: dict[str, Any]
+) -> None:
+    images = [image(f"{n}.jpg", NOON + timedelta(minutes=n - 3)) for n in range(6)]
+    whole = found("Cat", box=None)
+    record(images, [run(one, [found("Cat", 0.7), found("Dog", 0.9), whole]) for one in images])
+    filters = Filters(**given)
+    rows = reader.execute(gallery.same_in_sql(filters, of_detections=True).encode()).fetchall()
+    assert [(row[0], row[4]) for row in rows] == [
+        (one.image_id, one.finding.label) for one in gallery.patches(reader, filters).rows
+    ]
+    assert rows
+
+
 def test_few_images_are_found_in_the_first_look(
     record: Record, reader: Connection, history_url: str
 ) -> None:

@@ -61,15 +61,16 @@ class Gallery:
 def gallery(call: Call[GalleryParameters]) -> Page[Gallery]:
     """Show images and detections that match."""
     given = call.parameters
+    is_cut = given.shape == "patches"
     with call.database.read() as connection:
         try:
-            cut_out = patches(connection, given) if given.shape == "patches" else EMPTY
-            whole = images(connection, given) if given.shape != "patches" else EMPTY
+            cut_out = patches(connection, given) if is_cut else EMPTY
+            whole = EMPTY if is_cut else images(connection, given)
         except ValueError as error:
             raise ParameterError(f"The parameter {error}.") from error
-        jumps = months(connection, given)
+        jumps = months(connection, given, of_detections=is_cut)
         names = detectors(connection)
-    found = cut_out if given.shape == "patches" else whole
+    found = cut_out if is_cut else whole
     data = Gallery(
         given.shape,
         whole.rows,
@@ -80,6 +81,6 @@ def gallery(call: Call[GalleryParameters]) -> Page[Gallery]:
         found.looked_until,
         None if jumps is None else tuple(jumps),
         tuple(names),
-        same_in_sql(given),
+        same_in_sql(given, of_detections=is_cut),
     )
     return Page("gallery.html", "Images", data, rows=found.rows)

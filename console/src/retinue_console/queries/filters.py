@@ -100,7 +100,7 @@ class Filters(DescribedModel):
 
     since: Moment | None = None
     """Not before this time: 2026-01-31, 2026-01-31T12:00+01:00, or 7d for seven days ago. It is the
-    time of detections if a label is given, else that of uploads."""
+    time of detections if a label is given or detections are listed, else that of uploads."""
 
     until: Moment | None = None
     """Before this time; as since."""

@@ -176,14 +176,24 @@ def patches(
     return found.with_rows(rows)
 
 
-def months(connection: Connection, filters: Filters) -> list[Month] | None:
+def months(
+    connection: Connection, filters: Filters, *, of_detections: bool = False
+) -> list[Month] | None:
     """Return the months with images, or with detections of the labels, the newest first.
+
+    Args:
+        connection: A reader's connection.
+        filters: The filters, of which the labels count.
+        of_detections: Without labels, return the months with detections of any.
 
     Returns:
         ``None`` if it takes too long.
     """
     labels = _labels(connection, filters)
-    query = compare(_MONTHS) if labels is None else compare(_MONTHS_OF_LABELS, labels)
+    if labels is not None:
+        query = compare(_MONTHS_OF_LABELS, labels)
+    else:
+        query = compare(_MONTHS_OF_DETECTIONS if of_detections else _MONTHS)
     found = fetch_within(connection, query, tuple_row)
     return None if found is None else [Month(*row) for row in found]
 
@@ -194,13 +204,19 @@ def detectors(connection: Connection) -> list[str]:
     return fetch(connection, sql.SQL(query), scalar_row)
 
 
-def same_in_sql(filters: Filters) -> str:
-    """Return a query for the first page, which anyone can run."""
-    if not _is_about_runs(filters):
+def same_in_sql(filters: Filters, *, of_detections: bool = False) -> str:
+    """Return a query for the first page, which anyone can run.
+
+    Args:
+        filters: The filters.
+        of_detections: Return one for ``patches``, else one for ``images``.
+    """
+    if not of_detections and not _is_about_runs(filters):
         conditions = [sql.SQL("found.deleted_at IS NULL"), *filters.of_image("found")]
         conditions += filters.between("found.uploaded_at")
         return sql.SQL(_SQL_OF_IMAGES).format(all_of(*conditions)).as_string(None)
-    time = "detected_at" if filters.names_labels else "uploaded_at"
+    is_detected = of_detections or filters.names_labels
+    time = "detected_at" if is_detected else "uploaded_at"
     conditions = [
         *filters.of_confidence("found"),
         *filters.of_kind("found"),
@@ -211,9 +227,14 @@ def same_in_sql(filters: Filters) -> str:
         conditions.append(compare("found.label = {}", filters.label))
     if filters.parent is not None:
         conditions.append(compare("label_is(found.label, {})", filters.parent))
-    conditions += filters.between(
-        "found.detected_at" if filters.names_labels else "found.uploaded_at"
-    )
+    conditions += filters.between("found.detected_at" if is_detected else "found.uploaded_at")
+    if of_detections:
+        by_time = "detected_at DESC, " if filters.names_labels else ""
+        return (
+            sql.SQL(_SQL_OF_DETECTIONS)
+            .format(conditions=all_of(*conditions), by_time=sql.SQL(by_time))
+            .as_string(None)
+        )
     view = "latest_detections" if filters.is_about_detections else "latest_runs"
     return (
         sql.SQL(_SQL_OF_RUNS)
@@ -670,6 +691,12 @@ GROUP BY image_id, s3_uri
 ORDER BY 3 DESC
 LIMIT 60"""
 
+_SQL_OF_DETECTIONS = """SELECT image_id, s3_uri, detector, kind, label, confidence, detected_at
+FROM latest_detections AS found
+WHERE found.box IS NOT NULL AND {conditions}
+ORDER BY {by_time}detection_id DESC
+LIMIT 60"""
+
 _FINDINGS = """SELECT
     shown.image_id, found.detection_id, found.detector, found.detector_version, found.kind,
     found.label, found.confidence, found.box_left, found.box_top, found.box_width,
@@ -704,6 +731,13 @@ _MONTHS = """WITH RECURSIVE months (month) AS (
     ) AS older
 )
 SELECT (month AT TIME ZONE 'UTC')::date, NULL FROM months LIMIT 240"""
+
+_MONTHS_OF_DETECTIONS = """SELECT date_trunc('month', day::timestamp)::date AS month, NULL
+FROM run_counts
+GROUP BY month
+HAVING sum(detections) > 0
+ORDER BY month DESC
+LIMIT 240"""
 
 _MONTHS_OF_LABELS = """SELECT
     date_trunc('month', day::timestamp)::date AS month,
