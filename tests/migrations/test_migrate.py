@@ -33,6 +33,7 @@ from retinue_history.schema.version import (
     head_revision,
     known_revisions,
 )
+from retinue_history.upkeep.maintenance import Retention, maintain
 from sqlalchemy import make_url
 
 
@@ -182,6 +183,34 @@ def test_keys_are_utf8_whatever_is_set(
     reader = url.set(username="retinue_reader").render_as_string(hide_password=False)
     result = run_query(reader, 'SELECT key FROM images ORDER BY key COLLATE "C"')
     assert result.rows == [("é.jpg",), ("猫.jpg",)]
+
+
+@pytest.mark.parametrize("where", ["environment", "database"])
+def test_times_are_read_in_every_style(
+    where: str,
+    history_url: str,
+    history: History,
+    image: Callable[..., ImageRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history.record([image("a.jpg")])
+    if where == "environment":
+        monkeypatch.setenv("PGDATESTYLE", "German")
+    else:
+        with psycopg.connect(history_url) as connection:
+            for setting in ("DateStyle = 'SQL, DMY'", "IntervalStyle = postgres_verbose"):
+                change = sql.SQL("ALTER DATABASE {} SET " + setting)
+                connection.execute(change.format(sql.Identifier(str(connection.info.dbname))))
+    reader = make_url(history_url).set(username="retinue_reader")
+    times = (
+        "SELECT extract(year FROM uploaded_at)::int, uploaded_at, interval '26 hours' FROM images"
+    )
+    [(year, at, hours)] = run_query(reader.render_as_string(hide_password=False), times).rows
+    assert (year, hours) == (at.year, "26:00:00")
+    engine = create_history_engine(history_url)
+    keep = Retention(detections_months=1)
+    maintain(engine, keep, tell=str)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+asyncpg://u:secret@h/d", "x"])

@@ -47,6 +47,8 @@ _ALWAYS = {
     "client_encoding": "utf8",  # regardless of the URL, the environment and the server
     "prepare_threshold": None,  # never
 }
+_STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
+"""The only styles of times that psycopg reads. The server reports which it uses."""
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
@@ -126,17 +128,22 @@ def connect(
     if password is not None:
         parameters["password"] = password
     with map_errors():
-        if statement_timeout_seconds is None or limits_statements(url):
-            connection = _LimitedConnection.connect(**parameters, autocommit=autocommit)
-        else:
-            connection = _LimitedConnection.connect(**parameters, autocommit=True)
-            try:
+        connection = _LimitedConnection.connect(**parameters, autocommit=True)
+        settings = [
+            f"SET {name} = {style}"
+            for name, style in _STYLES.items()
+            if (connection.info.parameter_status(name) or style).split(",")[0] != style
+        ]
+        if statement_timeout_seconds is not None and not limits_statements(url):
+            settings.append(timeout_statement("SET", statement_timeout_seconds))
+        try:
+            if settings:
                 with _answering(connection, CONNECT_SECONDS):
-                    connection.execute(timeout_statement("SET", statement_timeout_seconds).encode())
-                connection.autocommit = autocommit
-            except BaseException:
-                connection.close()
-                raise
+                    connection.execute("; ".join(settings).encode())
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
         connection.answer_seconds = answer_timeout_seconds
         return connection
 
