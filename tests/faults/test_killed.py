@@ -125,6 +125,12 @@ def test_sigterm_finishes_or_hands_back_at_once(site: Site) -> None:
     site.check({"hostile-slow": {}})
 
 
+def test_sigterm_while_a_model_loads_ends_at_once(site: Site) -> None:
+    worker = site.start({"start-late": {}})
+    site.until(lambda: site.said("model_loading"))
+    assert site.terminate(worker) < STOPS_WITHIN_SECONDS
+
+
 @pytest.mark.long
 def test_sigterm_hands_back_what_outlasts_the_grace(site: Site) -> None:
     """Each detection takes a minute, the grace three seconds: nobody waits for the minute."""

@@ -186,6 +186,16 @@ def test_a_worker_by_itself_exceeds_no_budget(rig: Rig) -> None:
     assert spent["usd"] == Decimal("0.2")
 
 
+def test_a_budget_is_spent_although_a_full_batch_no_longer_fits(rig: Rig) -> None:
+    for key in keys(30):
+        rig.upload(key)
+    detectors = {"echo": {"max_batch_size": 8, "max_concurrency": 1}}
+    with rig.running(detectors, prices=CENT, monthly_budgets_usd={"echo": 0.2}) as worker:
+        eventually(lambda: rig.rows("SELECT count(*) AS runs FROM runs") == [{"runs": 20}])
+        eventually(lambda: "budget echo" in worker.worker.liveness.state()[1])
+    assert rig.rows("SELECT count(*) AS runs FROM runs") == [{"runs": 20}]
+
+
 def test_several_workers_keep_to_a_budget_and_go_on_when_it_allows(
     rig: Rig, history_url: str
 ) -> None:

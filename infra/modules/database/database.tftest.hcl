@@ -101,6 +101,13 @@ run "standby" {
     engine_version      = "18.1"
     deletion_protection = false
     skip_final_snapshot = true
+    storage_gb          = 64
+    max_storage_gb      = 128
+  }
+
+  assert {
+    condition     = contains([for parameter in aws_db_parameter_group.this[0].parameter : "${parameter.name}=${parameter.value}"], "temp_file_limit=6710886")
+    error_message = "RDS takes whole numbers"
   }
 
   assert {

@@ -50,9 +50,9 @@ resource "aws_db_parameter_group" "this" {
   }
 
   parameter {
-    # Kilobytes of one session's sorts and joins. Storage that has grown never shrinks.
+    # Kilobytes of one session's sorts and joins, at most what PostgreSQL takes. Storage that has grown never shrinks.
     name  = "temp_file_limit"
-    value = tostring(var.storage_gb * 1048576 / 10)
+    value = tostring(min(floor(var.storage_gb * 1048576 / 10), 2147483647))
   }
 
   parameter {

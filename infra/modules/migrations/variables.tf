@@ -62,8 +62,8 @@ variable "analyst_connections" {
   default     = 5
 
   validation {
-    condition     = var.analyst_connections >= 1 && var.analyst_connections <= 100
-    error_message = "analyst_connections must be between 1 and 100."
+    condition     = var.analyst_connections >= 1 && var.analyst_connections <= 100 && floor(var.analyst_connections) == var.analyst_connections
+    error_message = "analyst_connections must be a whole number from 1 to 100."
   }
 }
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
+import structlog
 from pydantic import Field
 from retinue_sdk import (
     AsyncDetector,
@@ -79,9 +80,21 @@ class Measure(Detector[WeighOptions]):
         ]
 
 
+class StartLate(Weigh):
+    """The same, but its model takes minutes to load."""
+
+    name: ClassVar[str] = "start-late"
+
+    def start(self) -> None:
+        """Load for longer than ECS waits after SIGTERM."""
+        structlog.get_logger(__name__).info("model_loading")
+        time.sleep(300)
+
+
 @hookimpl
 def retinue_register_detectors(register):  # type: ignore[no-untyped-def]  # as authors write it
     """Register the detectors."""
     register(Weigh)
     register(WeighLater)
     register(Measure)
+    register(StartLate)

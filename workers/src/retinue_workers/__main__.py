@@ -83,7 +83,7 @@ def worker(plugins_dir: Path | None) -> None:
 async def _serve(settings: Settings) -> signal.Signals:
     """Build a worker, run it until a signal arrives, and return the signal.
 
-    A signal also interrupts building.
+    A signal also interrupts building and starting: a model can take minutes to load.
     """
     loop = asyncio.get_running_loop()
     signalled: asyncio.Future[signal.Signals] = loop.create_future()
@@ -91,19 +91,32 @@ async def _serve(settings: Settings) -> signal.Signals:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, signalled, number)
     building = asyncio.create_task(build_worker(settings))
-    either: set[asyncio.Future[Any]] = {building, signalled}
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    if not building.done():
-        building.cancel()
+    if not await _is_done_before(signalled, building):
         return signalled.result()
     composed = building.result()
     with exporting(composed, settings):
-        await composed.start()
+        starting = asyncio.create_task(composed.start())
+        if not await _is_done_before(signalled, starting):
+            return signalled.result()
+        starting.result()
         gc.freeze()  # objects of the start stay, so collecting garbage among them is useless
         gc.set_threshold(GARBAGE_OBJECTS)
         received = await signalled
         await composed.stop()
     return received
+
+
+async def _is_done_before(
+    signalled: "asyncio.Future[signal.Signals]", work: "asyncio.Task[Any]"
+) -> bool:
+    """Return whether a task ends before a signal arrives. If not, cancel it, and wait for that."""
+    either: set[asyncio.Future[Any]] = {work, signalled}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        return True
+    work.cancel()
+    await asyncio.wait({work})
+    return False
 
 
 def _stop(signalled: "asyncio.Future[signal.Signals]", number: signal.Signals) -> None:

@@ -311,10 +311,10 @@ class Worker:
             for runner in self._runners:
                 await runner.start()
             await self._jobs.start()
+            await self._record_configurations()
         except BaseException:
             await self.stop()
             raise
-        await self._record_configurations()
         self._run_in_background(self._use_configurations())
         if self._protection is not None:
             self._run_in_background(self._protection.run())

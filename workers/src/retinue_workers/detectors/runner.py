@@ -401,8 +401,14 @@ class DetectorRunner:
         has_slot = True
         try:
             reserved_usd = await self._budget.reserve(self.name, len(batch))
+            while reserved_usd is None and len(batch) > 1:  # the budget may allow fewer images
+                middle = len(batch) // 2
+                self._put_back(batch[middle:])
+                batch = batch[:middle]
+                reserved_usd = await self._budget.reserve(self.name, len(batch))
             if reserved_usd is None:
-                self._postpone(batch)
+                self._put_back(batch)
+                self._pause_until(time.monotonic() + PROBE_SECONDS)
                 return
             for entry in batch:
                 entry.reserved_usd = reserved_usd / len(batch)
@@ -418,14 +424,13 @@ class DetectorRunner:
             self._slots_used -= has_slot
             self._start_calls()
 
-    def _postpone(self, batch: Sequence[QueuedTask]) -> None:
-        """Requeue a batch that exceeds the budget in front. The receive gate is closed already."""
+    def _put_back(self, entries: Sequence[QueuedTask]) -> None:
+        """Queue entries that exceed the budget in front. The receive gate is closed already."""
         if self._is_stopping:
-            for entry in batch:
+            for entry in entries:
                 self._drop(entry)
             return
-        self._queue.extendleft(reversed(batch))
-        self._pause_until(time.monotonic() + PROBE_SECONDS)
+        self._queue.extendleft(reversed(entries))
 
     async def _loaded(self, batch: Sequence[QueuedTask]) -> list[QueuedTask]:
         """Load images that are no longer loaded. Entries whose images fail get the error."""
