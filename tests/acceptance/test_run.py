@@ -431,6 +431,17 @@ def test_a_worker_that_cannot_start_is_told_with_its_log(
     assert retinue.processes() == []
 
 
+def test_a_worker_that_crashes_is_told_with_the_place_and_the_remedy(
+    retinue: CommandLine, photographs: Path, invoke: Invoke
+) -> None:
+    done = invoke("run", str(photographs), "--detectors", "hostile-crashes", check=False)
+    assert done.exit_code == 2
+    assert "the worker is gone: it was ended by SIGSEGV" in done.stderr
+    assert "crashes.py" in done.stderr
+    assert "RETINUE_ISOLATION" in done.stderr
+    assert retinue.processes() == []
+
+
 def test_videos_become_rows_with_times_and_pictures(
     retinue: CommandLine, running_history: None, tmp_path: Path, invoke: Invoke
 ) -> None:

@@ -305,6 +305,20 @@ def test_an_answer_that_could_not_be_recorded_fails(
     assert message in said.output
 
 
+@pytest.mark.parametrize("command", ["detect", "plugins check"])
+def test_what_a_plugin_prints_is_not_in_the_json(
+    invoke: Invoke, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    body = "__import__('os').write(1, b'native'); print('progress'); return [Findings()]"
+    (tmp_path / "reader.py").write_text(READER.format(body=body))
+    given = (photograph(tmp_path / "good.png"),) if command == "detect" else ()
+    said = invoke(*command.split(), "reader", *given, "--plugins-dir", tmp_path, "--json")
+    assert json.loads(said.stdout)
+    printed = capfd.readouterr()
+    assert "native" not in printed.out
+    assert "native" in printed.err
+
+
 def test_try_outlives_a_plugin_that_exits(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "reader.py").write_text(READER.format(body="raise SystemExit(0)"))
     said = invoke("detect", "reader", photograph(tmp_path / "good.png"), "--plugins-dir", tmp_path)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import faulthandler
 import gc
 import os
 import signal
@@ -88,6 +89,7 @@ async def _serve(settings: Settings) -> signal.Signals:
     loop = asyncio.get_running_loop()
     signalled: asyncio.Future[signal.Signals] = loop.create_future()
     dump_on_signal(loop)
+    faulthandler.enable(all_threads=False)  # report where native code crashes
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, signalled, number)
     building = asyncio.create_task(build_worker(settings))

@@ -12,7 +12,7 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.detectors import detector_argument
-from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.json_flag import json_flag, plugins_print_beside
 from retinue_cli.options.plugins_dir import given, plugins_dir_option
 from retinue_cli.output.table import print_json
 
@@ -117,6 +117,7 @@ def check(
             lent = CheckBucket(bucket, request.prefix)
             lent.try_out()
             stack.callback(lent.clear)
+        stack.enter_context(plugins_print_beside(as_json=as_json))
         stack.enter_context(status)
         report = check_detector(request, on_made=begin, on_result=tell)
     failed = len(report.failures)

@@ -24,7 +24,7 @@ from retinue_sdk.errors import format_error, format_plugin_frames
 from retinue_workers.detectors.encoding import FindingsEncoder, InvalidResultError
 
 from retinue_cli.options.detectors import detector_argument, findings_encoder
-from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.json_flag import json_flag, plugins_print_beside
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 from retinue_cli.output.attributes import printable
 from retinue_cli.output.picture_names import picture_path
@@ -59,18 +59,19 @@ def detect(
     A folder means all photographs in it and its subfolders. Nothing is recorded. The exit
     code is 1 if a photograph could not be processed.
     """
-    [made] = installed_plugins(plugins_dir).make({detector: options})
-    files = photograph_files(photographs)
     looks: list[Look] = []
     title = ""
-    for look in _looks(made, files, pictures):
-        if not as_json:
-            model = f", model {look.model_version}" if look.model_version else ""
-            before, title = title, f"{made.name} version {made.version}{printable(model)}"
-            if title != before:
-                click.secho(title, dim=True)
-            print_look(look)
-        looks.append(look)
+    with plugins_print_beside(as_json=as_json):
+        [made] = installed_plugins(plugins_dir).make({detector: options})
+        files = photograph_files(photographs)
+        for look in _looks(made, files, pictures):
+            if not as_json:
+                model = f", model {look.model_version}" if look.model_version else ""
+                before, title = title, f"{made.name} version {made.version}{printable(model)}"
+                if title != before:
+                    click.secho(title, dim=True)
+                print_look(look)
+            looks.append(look)
     if as_json:
         print_json([look_as_json(look) for look in looks])
     sys.exit(0 if all(isinstance(look.result, Findings) for look in looks) else 1)

@@ -5,6 +5,9 @@ from pathlib import Path
 MAX_BYTES = 5 * 2**20
 _TAIL_BYTES = 16 * 2**10
 
+_CRASH = "Fatal Python error: "
+"""The beginning of faulthandler's report."""
+
 
 class LogFile:
     """A log file, read from the beginning of the latest start.
@@ -35,7 +38,10 @@ class LogFile:
             return []
 
     def tail(self, lines: int = 12) -> str:
-        """Return the last lines since ``begin``, indented for an error message."""
+        """Return the last lines since ``begin``, indented for an error message.
+
+        After a crash of native code, return the first lines of its report.
+        """
         try:
             with self.path.open("rb") as file:
                 size_bytes = file.seek(0, 2)
@@ -43,5 +49,7 @@ class LogFile:
                 text = file.read().decode("utf-8", errors="replace")
         except OSError as error:
             return f"    (the log cannot be read: {error})"
-        last = text.strip().splitlines()[-lines:]
+        written = text.strip().splitlines()
+        crashes = [place for place, line in enumerate(written) if line.startswith(_CRASH)]
+        last = written[crashes[-1] :][:lines] if crashes else written[-lines:]
         return "\n".join(f"    {line}" for line in last) or "    (it wrote nothing)"

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from pydantic import JsonValue
+from retinue_workers.detectors.isolation.child_process import how_it_ended
 
 from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.errors import LaptopError
@@ -23,6 +24,11 @@ GRACE_SECONDS = 0.7
 
 END_SECONDS = 10.0
 """Seconds for the worker to stop after its work. It may still call observers."""
+
+_REMEDY = (
+    "If a detector's code is at fault, run it in a process of its own: "
+    "RETINUE_ISOLATION='{\"NAME\": {}}' retinue run; see docs/isolation.md"
+)
 
 
 class WorkerProcess:
@@ -99,9 +105,12 @@ class WorkerProcess:
             LaptopError: It ended. The message has the end of its log.
         """
         if self._process is not None and (code := self._process.poll()) is not None:
+            reason, remedy = f"ended with exit code {code}", ""
+            if code < 0:
+                reason = f"is gone: {how_it_ended(code)}"
+                remedy = f"\n{_REMEDY}"
             raise LaptopError(
-                f"the worker ended with exit code {code}. The end of {self._log.path}:\n"
-                f"{self._log.tail()}"
+                f"the worker {reason}. The end of {self._log.path}:\n{self._log.tail()}{remedy}"
             )
 
     def tracebacks(self) -> dict[str, str]:
