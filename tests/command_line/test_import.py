@@ -59,13 +59,13 @@ def count(engine: Engine) -> Callable[[], int]:
 def test_import(cli: Cli, photos: Photos, count: Callable[[], int], engine: Engine) -> None:
     before = count()
     Path("truth.json").write_text(json.dumps(coco()), "utf-8")
-    said = cli("import", "truth.json", "--name", "2026").stdout
-    assert said == "3 images with 3 annotations: 3 new truths in 2026\n"
+    said = cli("import", "truth.json", "--name", "of 2026").stdout
+    assert said == "3 images with 3 annotations: 3 new truths in of 2026\n"
     with engine.connect() as connection:
         rows = connection.execute(
             text(
                 "SELECT key, label, confidence, box_left, box_width, attributes "
-                "FROM ground_truth WHERE name = '2026' ORDER BY key DESC"
+                "FROM ground_truth WHERE name = 'of 2026' ORDER BY key DESC"
             )
         ).all()
         size = connection.execute(
@@ -78,12 +78,12 @@ def test_import(cli: Cli, photos: Photos, count: Callable[[], int], engine: Engi
     ]
     assert tuple(size) == (100, 50)
 
-    again = cli("import", "truth.json", "--name", "2026").stdout
-    assert "0 new truths in 2026, 3 known already" in again
+    again = cli("import", "truth.json", "--name", "of 2026").stdout
+    assert "0 new truths in of 2026, 3 known already" in again
     shuffled = coco()
     random.Random(1).shuffle(shuffled["annotations"])
     Path("truth.json").write_text(json.dumps(shuffled, indent=3), "utf-8")
-    cli("import", "truth.json", "--name", "2026")
+    cli("import", "truth.json", "--name", "of 2026")
     assert count() == before + 3  # laid out in another way, it says the same
 
 
@@ -204,6 +204,28 @@ def test_the_name_of_a_detector_is_refused(cli: Cli, photos: Photos) -> None:
     Path("truth.json").write_text(json.dumps(coco()), "utf-8")
     refused = cli("import", "truth.json", "--name", "objects", exit_code=1).stderr
     assert "objects is the name of a detector: choose another" in refused
+
+
+@pytest.mark.parametrize("name", ["2026", "objects@1", "labels, week 48", "x,model=3"])
+def test_a_name_that_diff_would_read_as_runs_is_refused(
+    cli: Cli, photos: Photos, name: str
+) -> None:
+    Path("truth.json").write_text(json.dumps(coco()), "utf-8")
+    refused = cli("import", "truth.json", "--name", name, exit_code=2).stderr
+    assert f"{name}: the name of a truth can't be a number" in refused
+
+
+def test_a_user_without_a_name_may_import(
+    cli: Cli, photos: Photos, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 54321")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    Path("truth.json").write_text(json.dumps(coco()), "utf-8")
+    cli("import", "truth.json")
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT DISTINCT person FROM audit_log")).all() == ["local"]
 
 
 WIDTH, HEIGHT = 640, 480

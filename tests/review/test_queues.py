@@ -67,6 +67,16 @@ def test_a_run_whose_detections_were_dropped_does_not_disagree(
         create_queue(reader, reviewer, definition, "ann")
 
 
+def test_a_queue_gets_no_name_that_commands_would_read_as_runs(
+    add: Add, reader: Connection, reviewer: Connection
+) -> None:
+    add("cat.jpg", ("cat", 0.9, LEFT))
+    for name in ("48", "objects@1", "labels, week 48"):
+        with pytest.raises(HistoryDataError, match=f"{name}: the name of a truth can't be"):
+            create_queue(reader, reviewer, QueueDefinition(name), "ann")
+    assert create_queue(reader, reviewer, QueueDefinition("labels week 48"), "ann") == 1
+
+
 def test_drift_brings_what_changed(
     add: Add, reader: Connection, reviewer: Connection, owner: Connection
 ) -> None:

@@ -45,6 +45,7 @@ def import_(
 
     retinue diff ground-truth onnx-objects
     """
+    from retinue_history.analysis.comparison import NO_NAME, names_truth
     from retinue_history.db.engine import (
         create_history_engine,
         driver_connection,
@@ -56,6 +57,8 @@ def import_(
 
     if not 0 < len(name) <= MAX_NAME or not name.isprintable():
         raise ConfigurationError(f"--name must be a text of 1 to {MAX_NAME} characters")
+    if not names_truth(name):
+        raise ConfigurationError(f"--name {name}: {NO_NAME}")
     problems = Problems()
     try:
         annotations = Annotations.read(file, problems)
@@ -84,7 +87,7 @@ def import_(
                     name,
                     annotations.fingerprint + ("-incomplete" if incomplete else ""),
                     truths,
-                    person=getpass.getuser(),
+                    person=_user(),
                     advance=advance,
                 )
         finally:
@@ -108,3 +111,10 @@ def import_(
     )
     if skipped:
         click.echo(f"left out: {count(skipped, 'image')} not in the history")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
+        return "local"

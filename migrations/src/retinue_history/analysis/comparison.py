@@ -140,6 +140,17 @@ _GRAMMAR = (
 )
 
 
+NO_NAME = "the name of a truth can't be a number, and can't contain @ or a comma"
+
+
+def names_truth(name: str) -> bool:
+    """Return whether a name can be a truth's: ``Side.parse`` reads it as nothing else."""
+    try:
+        return Side.parse(name).truth == name
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The change of one detection.

@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from retinue_history.analysis.comparison import NO_NAME, names_truth
 from retinue_history.analysis.selection import KEPT, Selection
 from retinue_history.db.connections import Connection
 from retinue_history.db.error_mapping import map_errors
@@ -119,7 +120,8 @@ def create_queue(
         Number of its images.
 
     Raises:
-        HistoryDataError: A queue, a detector or an import has that name, or no image is selected.
+        HistoryDataError: A queue, a detector or an import has that name, a truth can't have it, or
+            no image is selected.
         HistoryUnavailableError: The database can't answer.
         ValueError: A share is not 0 to 1, or the size not 1 to ``MAX_SIZE``.
     """
@@ -127,6 +129,8 @@ def create_queue(
         raise ValueError("audit_share and gold_share must be 0 to 1")
     if not 1 <= definition.size <= MAX_SIZE:
         raise ValueError(f"size must be 1 to {MAX_SIZE:,}, not {definition.size:,}")
+    if not names_truth(definition.name):
+        raise HistoryDataError(f"{definition.name}: {NO_NAME}")
     with map_errors():
         taken = reader.execute(_TAKEN, {"name": definition.name}).fetchone()
         if taken is not None:
