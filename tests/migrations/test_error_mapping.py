@@ -23,6 +23,7 @@ from retinue_history import (
 from retinue_history.db.engine import create_history_engine
 from retinue_history.privacy.erasure import Erasures
 from retinue_history.privacy.people import People
+from retinue_history.upkeep.maintenance import Retention, maintain
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -63,6 +64,15 @@ def test_a_writer_may_record(worker_pool: ConnectionPool, image: Make, run: Make
     history = History(worker_pool)
     assert history.record([image(missing_since=image().uploaded_at)], [run(image())])
     assert history.done_and_erased([(run(image()).key, "e")], [])[0]
+
+
+def test_a_workers_login_that_maintains_is_told_who_may(
+    history_url: str, worker_login: str, as_user: Callable[[str, str], str]
+) -> None:
+    engine = create_history_engine(as_user(history_url, worker_login), pool_size=1)
+    with pytest.raises(HistoryUnavailableError, match=r"maintain, .* need the tables' owner"):
+        maintain(engine, Retention(), tell=str)
+    engine.dispose()
 
 
 def test_no_connection_becomes_free(history_url: str, image: Make) -> None:

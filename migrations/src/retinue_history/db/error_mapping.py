@@ -142,6 +142,9 @@ def _message(error: BaseException | None) -> str:
         return _without_server(str(error))
     hint = diagnosis.message_hint
     if not hint and diagnosis.sqlstate in _REFUSED:
-        hint = "A worker's login must be a member of retinue_writer"
+        hint = (
+            "A worker's login must be a member of retinue_writer; migrate, maintain, forget and "
+            "import need the tables' owner"
+        )
     parts = [diagnosis.message_primary, diagnosis.message_detail, hint]
     return ". ".join(part.rstrip(".") for part in parts if part)
