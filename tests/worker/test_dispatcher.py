@@ -33,6 +33,7 @@ from retinue_sdk import (
     RetriableError,
 )
 from retinue_sdk.plugins.manager import Plugins
+from retinue_workers.detectors import runner as runner_module
 from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
@@ -452,6 +453,22 @@ async def test_after_the_retry_window_the_message_is_requeued_then_the_failure_r
         rig.queue.reappear()
         await rig.handle()
         assert rig.codes() == ["retries_exhausted"]
+
+
+async def test_a_message_that_waited_longer_than_sqs_hides_it_is_requeued_without_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another worker may have received it, and its detector would be paid twice."""
+    detector = Scripted()
+    async with dispatching(detector) as rig:
+        with monkeypatch.context() as after_a_day:
+            after_a_day.setattr(runner_module, "MAX_VISIBILITY_TIMEOUT_SECONDS", 0)
+            await rig.handle(rig.upload("a.jpg"))
+        assert rig.journal == ["hide message-1 0"]
+        assert detector.notes.batches == []
+        rig.queue.reappear()
+        await rig.handle()
+        assert rig.codes() == ["succeeded"]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 1), (1, 0, 1)], ids=["before", "between"])

@@ -1,7 +1,8 @@
 """The values that the worker's parts exchange: one type per idea."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
@@ -35,6 +36,7 @@ class Message:
         body: The text that was sent.
         receive_count: Number of receives, including this one; 1 or more.
         sent_at: When it was sent, in seconds since the epoch; ``None`` if unknown.
+        received_at: When it was received, on the monotonic clock in seconds.
     """
 
     message_id: str
@@ -42,6 +44,7 @@ class Message:
     body: str
     receive_count: int
     sent_at: float | None = None
+    received_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)

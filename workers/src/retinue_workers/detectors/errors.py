@@ -11,6 +11,10 @@ class DetectorCrashedError(DetectorError):
     """The detector's process ended during a call."""
 
 
+class MessageExpiredError(DetectorError):
+    """SQS no longer hides the message, because it was in flight for too long."""
+
+
 class DetectorTimeoutError(InvalidImageError):
     """The detector didn't answer in time."""
 

@@ -24,6 +24,7 @@ from retinue_workers.detectors.errors import (
     DetectorCrashedError,
     DetectorTimeoutError,
     InvalidAnswerError,
+    MessageExpiredError,
     ShortageError,
 )
 from retinue_workers.limits.backoff import backoff_seconds, bounded, requeue_seconds
@@ -153,6 +154,8 @@ def _decide(
             return Fail(str(value.code), str(value), bool(value.retryable))
         case ShortageError() if value.is_images_fault:
             return Fail(value.code, str(value), retryable=True)
+        case MessageExpiredError():
+            return Requeue(0, str(value))
         case ObjectRefusedError() | ShortageError():
             return Compare(probe_seconds(value), str(value))
         case DetectorNotReadyError():

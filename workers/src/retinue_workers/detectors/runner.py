@@ -31,7 +31,11 @@ from retinue_sdk.errors import format_error
 
 from retinue_workers.detectors.call import Call, QueuedTask, current_call
 from retinue_workers.detectors.encoding import EncodedFindings, FindingsEncoder
-from retinue_workers.detectors.errors import DetectorTimeoutError, InvalidAnswerError
+from retinue_workers.detectors.errors import (
+    DetectorTimeoutError,
+    InvalidAnswerError,
+    MessageExpiredError,
+)
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.hang_detector import HangDetector
 from retinue_workers.detectors.load_limit import LoadLimit
@@ -42,6 +46,7 @@ from retinue_workers.intake.prefetch import Form, Prefetch, StageObserver
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.settings.settings import MAX_VISIBILITY_TIMEOUT_SECONDS
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.work import Task
 
@@ -433,12 +438,19 @@ class DetectorRunner:
         self._queue.extendleft(reversed(entries))
 
     async def _loaded(self, batch: Sequence[QueuedTask]) -> list[QueuedTask]:
-        """Load images that are no longer loaded. Entries whose images fail get the error."""
+        """Load images that are no longer loaded. Entries whose images fail get the error.
+
+        So do entries whose messages are visible again, after a pause of hours: another worker may
+        process them, too.
+        """
         ready = []
+        hidden_since = time.monotonic() - MAX_VISIBILITY_TIMEOUT_SECONDS
         for entry in batch:
             image = entry.task.image
-            error = None
-            if not self.form.is_loaded(image):
+            error: Exception | None = None
+            if entry.task.message.received_at <= hidden_since:
+                error = MessageExpiredError("SQS hides a message for at most 12 hours")
+            elif not self.form.is_loaded(image):
                 error = await self._prefetch.load(image, self.form)
             if error is None:
                 ready.append(entry)
