@@ -324,6 +324,31 @@ def test_detections_are_those_of_the_same_in_sql(
     assert rows
 
 
+def test_an_old_version_is_found_in_the_first_look(record: Record, reader: Connection) -> None:
+    old = image("old.jpg", NOON - timedelta(days=100))
+    new = [image(f"{n}.jpg", NOON + timedelta(n)) for n in range(99)]
+    record(
+        [old, *new],
+        [
+            run(old, [found("Cat"), found("Stop", kind="text")], started_at=old.uploaded_at),
+            *(run(one, [found("Cat")], version="2", started_at=one.uploaded_at) for one in new),
+        ],
+    )
+    for asked, keys in (
+        ({"version": "1"}, ["old.jpg"]),
+        ({"version": "1", "label": "Cat"}, ["old.jpg"]),
+        ({"kind": "text"}, ["old.jpg"]),
+        ({"kind": "text", "label": "Stop"}, ["old.jpg"]),
+        ({"version": "3"}, []),
+        ({"kind": "face", "label": "Cat"}, []),
+        ({"detector": "none"}, []),
+    ):
+        for show in (gallery.images, gallery.patches):
+            page = show(reader, Filters(**asked), seconds=0)
+            assert {one.key for one in page.rows} == set(keys)
+            assert (page.next, page.stopped_early) == (None, False)
+
+
 def test_few_images_are_found_in_the_first_look(
     record: Record, reader: Connection, history_url: str
 ) -> None:

@@ -6,7 +6,7 @@ With one, the index by label leads to the images, sorted by their newest detecti
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -29,6 +29,10 @@ _CONFIDENT_LOOK = 512
 FEW = 20_000
 """Number of images with a prefix or a truth up to which all of them are read and sorted. Of more,
 one of the next images is likely to be one."""
+
+_UPLOADED_DAYS = 2
+"""Within how many days from the beginning of a run's day its image was uploaded. The run's time is
+the worker's, and the upload's is S3's."""
 
 NEWEST_FIRST = 512
 """Detections that are looked at first if a filter leaves few images. Then only theirs are."""
@@ -170,6 +174,7 @@ def patches(
     """
     labels = _labels(connection, filters)
     after = continued(filters.after, "recorded" if labels is None else "patches-found")
+    filters = _until_last(connection, filters, labels, days=1)
     look = _patch_look(connection, filters, labels, _few(connection, filters))
     found = walk(connection, look, after, wanted=wanted, seconds=seconds)
     rows = tuple(_patch(row) for row in found.rows)
@@ -216,7 +221,7 @@ def same_in_sql(filters: Filters, *, of_detections: bool = False) -> str:
         conditions += filters.between("found.uploaded_at")
         return sql.SQL(_SQL_OF_IMAGES).format(all_of(*conditions)).as_string(None)
     is_detected = of_detections or filters.names_labels
-    time = "detected_at" if is_detected else "uploaded_at"
+    column = "detected_at" if is_detected else "uploaded_at"
     conditions = [
         *filters.of_confidence("found"),
         *filters.of_kind("found"),
@@ -239,7 +244,7 @@ def same_in_sql(filters: Filters, *, of_detections: bool = False) -> str:
     return (
         sql.SQL(_SQL_OF_RUNS)
         .format(
-            time=sql.Identifier(time), view=sql.Identifier(view), conditions=all_of(*conditions)
+            time=sql.Identifier(column), view=sql.Identifier(view), conditions=all_of(*conditions)
         )
         .as_string(None)
     )
@@ -255,6 +260,8 @@ def _matching_images(
 ) -> Page[Sequence[Any]]:
     """Return the rows of the next images that exist and match."""
     after = continued(filters.after, "uploaded" if labels is None else "found")
+    days = _UPLOADED_DAYS if labels is None else 1
+    filters = _until_last(connection, filters, labels, days=days)
     first = None
     if labels is None:
         look = _by_upload(connection, filters, _few(connection, filters))
@@ -274,6 +281,37 @@ def _labels(connection: Connection, filters: Filters) -> list[str] | None:
         return None if filters.label is None else [filters.label]
     [narrower] = fetch(connection, compare("SELECT label_is({})", filters.parent), scalar_row)
     return [label for label in narrower if filters.label in (None, label)]
+
+
+def _until_last(
+    connection: Connection, filters: Filters, labels: list[str] | None, *, days: int
+) -> Filters:
+    """Return the filters until the last day on which runs or detections like theirs were counted.
+
+    A search for those of an old version then doesn't begin at the newest image.
+
+    Args:
+        connection: A reader's connection.
+        filters: The filters.
+        labels: The labels that they name; ``None`` for any.
+        days: Within how many days from the beginning of that day everything lies.
+    """
+    conditions = [*filters.of_kind("counted"), *filters.of_run("counted")]
+    if not conditions:
+        return filters
+    if labels is not None:  # texts are counted without their labels
+        conditions.append(compare("counted.label = ANY ({})", [*labels, ""]))
+    table = "label_counts" if filters.is_about_detections else "run_counts"
+    query = sql.SQL("SELECT max(day) FROM {} AS counted WHERE {}").format(
+        sql.Identifier(table), all_of(*conditions)
+    )
+    found = fetch_within(connection, query, scalar_row)
+    if found is None:
+        return filters
+    until = datetime.min.replace(tzinfo=UTC)
+    if found[0] is not None:
+        until = datetime.combine(found[0] + timedelta(days), time.min, UTC)
+    return filters.model_copy(update={"until": min(until, filters.until or until)})
 
 
 def _few(connection: Connection, filters: Filters) -> sql.Composable | None:
