@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from retinue_cli.app import retinue
-from retinue_cli.data.model_files import PUBLISHED
+from retinue_cli.data.model_files import PUBLISHED, download
 
 DATA = bytes(range(256)) * 4_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -113,6 +114,21 @@ def test_an_interrupted_download_continues(server: Server, get: Get, tmp_path: P
         None, "bytes=300000-", "bytes=600000-", "bytes=900000-",
     ]  # fmt: skip
     assert kept(tmp_path) == {"mine.onnx": len(DATA)}
+
+
+def test_downloads_at_the_same_time_share_the_file(server: Server, tmp_path: Path) -> None:
+    destination = tmp_path / "mine.onnx"
+
+    def get_it(_: int) -> int:
+        received: list[int] = []
+        download(server.url, destination, sha256=SHA256, advance=received.append)
+        return sum(received)
+
+    with ThreadPoolExecutor(8) as threads:
+        received = list(threads.map(get_it, range(8)))
+    assert sorted(received) == [0] * 7 + [len(DATA)]
+    assert destination.read_bytes() == DATA
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.onnx"]
 
 
 def test_a_server_without_ranges_sends_all_of_it_again(

@@ -1,5 +1,6 @@
 """ONNX models of others: where they are, and how to download them safely."""
 
+import fcntl
 import http.client
 import urllib.error
 import urllib.request
@@ -86,8 +87,9 @@ files' pages on Hugging Face show.
 def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int], None]) -> None:
     """Download a file, unless it is there, and check its hash.
 
-    An interrupted download continues where it ended. The file appears under its name only when it
-    is whole and has the hash. Proxies are those of the environment (HTTPS_PROXY, NO_PROXY).
+    An interrupted download continues where it ended. If several commands download the file, one
+    does, and the others wait. The file appears under its name only when it is whole and has the
+    hash. Proxies are those of the environment (HTTPS_PROXY, NO_PROXY).
 
     Args:
         url: The file, by https or http.
@@ -101,16 +103,46 @@ def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{url} must begin with https:// or http://")
-    if destination.exists():
-        if sha256_of(destination) == sha256:
-            return
-        raise DownloadError(f"{destination} exists and is another file; move it, or use --output")
+    if _is_there(destination, sha256):
+        return
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f"{destination.name}.part")
+    with part.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # wait for other commands that download it
+        try:
+            if _is_there(destination, sha256):
+                return
+            _download(url, part, advance)
+        finally:
+            if part.exists() and not part.stat().st_size:
+                part.unlink()
+        if (found := sha256_of(part)) != sha256:
+            part.unlink()
+            raise DownloadError(
+                f"{url} has SHA-256 {found} instead of {sha256}: the file was changed or damaged, "
+                "and was deleted again"
+            )
+        part.replace(destination)
+
+
+def _is_there(destination: Path, sha256: str) -> bool:
+    """Return whether the file is there already.
+
+    Raises:
+        DownloadError: Another file has its place.
+    """
+    if not destination.exists():
+        return False
+    if sha256_of(destination) == sha256:
+        return True
+    raise DownloadError(f"{destination} exists and is another file; move it, or use --output")
+
+
+def _download(url: str, part: Path, advance: Callable[[int], None]) -> None:
+    """Download a file, or its rest, in several tries."""
     for attempt in range(TRIES):
         try:
             _continue(url, part, advance)
-            break
         except urllib.error.HTTPError as error:
             error.close()
             raise DownloadError(f"{url} answers {error.code} {error.reason}") from error
@@ -122,13 +154,8 @@ def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int
                 raise DownloadError(
                     f"{url}: {reason}; run the command again to continue"
                 ) from error
-    if (found := sha256_of(part)) != sha256:
-        part.unlink()
-        raise DownloadError(
-            f"{url} has SHA-256 {found} instead of {sha256}: the file was changed or damaged, "
-            "and was deleted again"
-        )
-    part.replace(destination)
+        else:
+            return
 
 
 def _continue(url: str, part: Path, advance: Callable[[int], None]) -> None:

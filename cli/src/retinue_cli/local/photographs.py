@@ -18,7 +18,7 @@ MAX_KEY_BYTES = 1_024
 """Maximum length of an S3 key, in UTF-8."""
 
 _KINDS = {
-    "video of another kind": "m2ts wmv flv ts",
+    "unsupported video": "m2ts wmv flv ts",
     "raw photograph": "dng raw cr2 cr3 nef arw orf raf rw2 pef srw",
     "other picture": "svg psd ai eps xcf ico jp2 j2k jxl ppm pgm tga pcx exr hdr",
     "document": "pdf doc docx odt pages txt md rtf html htm xls xlsx ods csv ppt pptx odp key",
