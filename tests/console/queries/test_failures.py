@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -22,6 +22,7 @@ from retinue_console.queries.failures import (
 )
 from retinue_console.queries.filters import Filters
 from retinue_console.queries.gallery import images
+from retinue_console.queries.overview import failed_today
 from retinue_console.queries.runs import list_runs
 from retinue_history.analysis.failures import Failures, failed_images, failure_causes
 from retinue_history.db.connections import Connection
@@ -81,6 +82,24 @@ def test_causes_are_those_of_the_command_line(
     assert following is None
     assert [one.run_id for one in first] == sorted((one.run_id for one in first), reverse=True)
     assert len(first) == len(HOSTILE) + 1
+
+
+def test_the_overview_counts_the_failures_that_the_page_lists(
+    record: Record, reader: Connection
+) -> None:
+    now = datetime.now(UTC)
+    seen = [image(f"{n}.jpg") for n in range(3)]
+    failed = [
+        run(one, event_id=f"e{again}", error_code="timeout", started_at=now)
+        for one in seen
+        for again in range(2)
+    ]
+    later = now + timedelta(microseconds=1)
+    record(seen, [*failed, run(seen[0], [found("Cat")], version="2", started_at=later)])
+    record([image("old.jpg")], [run(image("old.jpg"), error_code="timeout")])
+    today = Filters(since=now.replace(hour=0, minute=0, second=0, microsecond=0))
+    [listed] = list_causes(reader, as_failures(today, None)).causes
+    assert failed_today(reader) == listed.images == 2
 
 
 def test_a_page_says_what_a_slow_database_did_not_read_in_time(

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from psycopg import sql
 from psycopg.rows import scalar_row, tuple_row
+from retinue_history.analysis.failures import Failures, failed_images_count
 from retinue_history.db.connections import Connection
 
 from retinue_console.queries.filters import compare
-from retinue_console.queries.reading import fetch, fetch_within
+from retinue_console.queries.reading import OPTIONAL_MS, fetch, within
 
 RATE_SECONDS = 60
 """The time over which the rate is measured."""
@@ -45,8 +46,13 @@ def failed_today(connection: Connection) -> int | None:
         ``None`` if it takes too long.
     """
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    found = fetch_within(connection, compare(_FAILED, midnight), scalar_row)
-    return None if found is None else int(found[0])
+    query, parameters = failed_images_count(Failures(since=midnight))
+
+    def count() -> int:
+        [(images,)] = connection.execute(query, parameters).fetchall()
+        return int(images)
+
+    return within(connection, OPTIONAL_MS, count)
 
 
 def newest_image(connection: Connection) -> UUID | None:
@@ -68,10 +74,6 @@ FROM (
     ORDER BY run_id DESC
     LIMIT {0}
 ) AS last"""
-
-_FAILED = """SELECT count(DISTINCT image_id)
-FROM failed_runs
-WHERE started_at >= {} AND deleted_at IS NULL"""
 
 _NEWEST = """SELECT image_id
 FROM images

@@ -92,6 +92,10 @@ _CAUSES: LiteralString = """
 """
 
 
+_COUNT: LiteralString = """
+    SELECT count(DISTINCT image_id) FROM ({failed}) AS failed WHERE ({condition})
+"""
+
 _RUNS: LiteralString = """
     SELECT *
     FROM ({failed}) AS failed
@@ -195,6 +199,11 @@ def failure_causes(url: str, failures: Failures) -> list[Cause]:
 def causes_query(failures: Failures) -> tuple[sql.Composed, dict[str, Any]]:
     """Return the query of ``failure_causes``, whose columns are those of ``Cause``."""
     return _with_condition(_CAUSES, failures), _parameters(failures)
+
+
+def failed_images_count(failures: Failures) -> tuple[sql.Composed, dict[str, Any]]:
+    """Return the query of the number of images that ``failed_images`` yields."""
+    return _with_condition(_COUNT, failures), _parameters(failures)
 
 
 def failed_runs_query(
