@@ -2,9 +2,12 @@
 
 import html
 import re
+from contextlib import closing
 
+import psycopg
 import pytest
-from console.conftest import HOSTILE, Client, image_of
+from console.conftest import HOSTILE, NOON, Client, image_of
+from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
 
 
 @pytest.mark.parametrize("key", HOSTILE)
@@ -18,6 +21,7 @@ def test_boxes_are_drawn_by_ratios_and_linked_to_the_list(client: Client, key: s
     if not data["detections"]:
         assert data["runs"][0]["error_code"] == "corrupt_image"
         assert "corrupt_image" in said.text
+        assert "No detector has processed this image successfully." in said.text
         return
     [one] = data["detections"]
     assert one["box"] == {"left": 0.1, "top": 0.2, "width": 0.3, "height": 0.4}
@@ -39,3 +43,27 @@ def test_an_image_that_is_not_there(client: Client) -> None:
     assert client.get(f"/images/{image_id}/responses/1").status_code == 404
     assert client.get(f"/images/{image_id}?run=x").status_code == 400
     assert client.get(f"/images/{image_id}?run={2**70}").status_code == 400
+
+
+def test_no_detections_have_a_reason(client: Client, console_url: str) -> None:
+    with closing(ConnectionPool(console_url, application_name="test")) as pool:
+        for number, found in enumerate(((), (DetectionRecord("label", "cat", 0.5),))):
+            image = image_of(f"{number} found.jpg", 100)
+            run = RunRecord(
+                RunKey(image.image_id, "labels", "1", "f"),
+                "event",
+                outcome="succeeded",
+                retryable=False,
+                started_at=NOON,
+                duration_ms=1.0,
+                detections=found,
+            )
+            History(pool).record([image], [run])
+    with psycopg.connect(console_url) as owner:
+        owner.execute("SET session_replication_role = replica")  # as months are dropped
+        owner.execute("DELETE FROM detections WHERE label = 'cat'")
+    nothing = client.get(f"/images/{image_of('0 found.jpg').image_id}").text
+    dropped = client.get(f"/images/{image_of('1 found.jpg').image_id}").text
+    assert "Nothing was found." in nothing
+    assert "The detections were dropped or archived." in dropped
+    assert "Nothing was found." not in dropped
