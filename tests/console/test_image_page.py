@@ -22,6 +22,7 @@ def test_boxes_are_drawn_by_ratios_and_linked_to_the_list(client: Client, key: s
         assert data["runs"][0]["error_code"] == "corrupt_image"
         assert "corrupt_image" in said.text
         assert "No detector has processed this image successfully." in said.text
+        assert "nothing found" not in client.get("/images").text
         return
     [one] = data["detections"]
     assert one["box"] == {"left": 0.1, "top": 0.2, "width": 0.3, "height": 0.4}
