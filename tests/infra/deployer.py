@@ -66,6 +66,14 @@ READS = re.compile(r"(BatchGet|Describe|Get|List)")
 LATER = ("Delete", "Modify", "Put", "Set", "Tag", "Untag", "Update")
 """Beginnings of operations that change or remove what a deployment has created."""
 
+LATER_OF = {
+    "CloudWatch Logs": ("Associate", "Disassociate"),
+    "RDS": ("Add", "Remove", "Reset"),
+}
+"""The same in the words of one service. RDS also checks AddTagsToResource when it creates anything
+with tags.
+"""
+
 OPTIONS = [
     "athena:*", "autoscaling:*", "budgets:*", "elasticloadbalancing:*", "events:*", "glue:*",
     "inspector2:Enable",
@@ -82,8 +90,8 @@ READS_OF_OPTIONS = [
 
 BY_SERVICES = [
     "iam:CreateServiceLinkedRole", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt",
-    "kms:GenerateDataKey", "secretsmanager:CreateSecret", "secretsmanager:RotateSecret",
-    "secretsmanager:TagResource", "ssm:GetParameters",
+    "kms:GenerateDataKey", "route53:AssociateVPCWithHostedZone", "secretsmanager:CreateSecret",
+    "secretsmanager:RotateSecret", "secretsmanager:TagResource", "ssm:GetParameters",
 ]  # fmt: skip
 """Actions that AWS's services check for a deployer, and that no call shows."""
 
@@ -122,7 +130,7 @@ def policies(calls: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             changes.append(
                 _allow(
                     prefix.title().replace("-", ""),
-                    [f"{prefix}:{verb}*" for verb in verbs.union(LATER)],
+                    [f"{prefix}:{verb}*" for verb in verbs.union(LATER, LATER_OF.get(service, ()))],
                     [*resources, *also],
                 )
             )

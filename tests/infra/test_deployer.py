@@ -43,6 +43,9 @@ def test_a_deployment_may_do_what_it_does_and_a_plan_changes_nothing(
     for change in ("sqs:DeleteQueue", "iam:CreateRole", "ecs:UpdateService", "s3:PutBucketPolicy"):
         assert not allows("plan", change)
         assert allows("deploy", change)
+    # AWS checks them for CreateDBInstance with tags, and for CreateVpcEndpoint with private names.
+    for implied in ("rds:AddTagsToResource", "route53:AssociateVPCWithHostedZone"):
+        assert allows("deploy", implied)
     anywhere = {one for s in found["deploy"] for one in s["Action"] if s["Resource"] == ["*"]}
     named = {one for one in anywhere if one.startswith(("iam:", "s3:"))}
     assert named == {"iam:CreateServiceLinkedRole"}
