@@ -407,6 +407,22 @@ def times_of(decoder: VideoDecoder, data: bytes) -> list[int]:
         return [*decoder.times_ms(file)]
 
 
+def test_a_video_without_a_duration_has_no_more_frames_than_allowed(
+    noise: Any, decoder: VideoDecoder
+) -> None:
+    """Browsers record WebM without a duration."""
+    data = encoded(noise, container="webm", codec="libvpx", muxing={"live": "1"})
+    sampling = VideoSampling(every_ms=1, max_frames=5)
+    assert opened(data).facts.duration_ms is None
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        with closing(decoder.open(file, sampling)) as video:
+            assert video.facts["duration_ms"] == 1_961
+            found = [frame.time_ms for frame in iter(video.read, None)]
+    assert found == [0, 400, 800, 1_200, 1_600]
+
+
 def read_whole(decoder: VideoDecoder, data: bytes) -> int | None:
     """Read a video to its end, and return the id of the process that decoded it."""
     with tempfile.TemporaryFile() as file:  # without a name

@@ -1,7 +1,7 @@
 """Run in the decoder's process: decode videos, and send their frames to the worker."""
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -42,7 +42,14 @@ def main(max_memory_bytes: int, connection: Connection, parent_id: int) -> None:
                         connection.send_bytes(times_ms.tobytes())
                         continue
                     sampling = VideoSampling(**wanted["sampling"])
-                    with closing(VideoFile(file, sampling, limits)) as video:
+                    video = VideoFile(file, sampling, limits)
+                    if video.facts.duration_ms is None:  # as browsers record
+                        video.close()
+                        duration_ms = None
+                        with suppress(InvalidImageError):  # it is decoded without
+                            duration_ms = frame_times_ms(file, limits)[-1] + 1
+                        video = VideoFile(file, sampling, limits, duration_ms)
+                    with closing(video):
                         _send_video(video, connection)
                 except (MemoryError, EOFError, BrokenPipeError, ConnectionResetError):
                     raise

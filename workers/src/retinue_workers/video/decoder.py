@@ -179,6 +179,7 @@ class VideoFile:
         file: The file.
         sampling: Frames to return.
         limits: The limit on the pixels of a frame.
+        duration_ms: Its duration in milliseconds, if the file doesn't have it.
 
     Attributes:
         facts: Its facts.
@@ -188,7 +189,13 @@ class VideoFile:
         InvalidImageError: It can't be decoded.
     """
 
-    def __init__(self, file: BinaryIO, sampling: VideoSampling, limits: ImageLimits) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        sampling: VideoSampling,
+        limits: ImageLimits,
+        duration_ms: int | None = None,
+    ) -> None:
         fixed, head = _fixed(file)
         self._keyframes = sampling.sample == "keyframes"
         self._max_side_px = sampling.max_side_px
@@ -217,7 +224,7 @@ class VideoFile:
         width_px, height_px = self._displayed_size(first)
         if orientation.swaps:
             width_px, height_px = height_px, width_px
-        duration_ms = self._duration_ms()
+        duration_ms = duration_ms or self._duration_ms()
         if duration_ms is not None and duration_ms > MAX_DURATION_MS:
             raise _too_long(duration_ms)
         rate = self._stream.average_rate
