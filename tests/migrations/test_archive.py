@@ -140,6 +140,13 @@ def test_months_leave_and_one_query_sees_all(
     assert archive_months(engine, history_url, place) == []
     narrow = {"since": MONTHS[3], "until": MONTHS[2]}
     assert ask(place, history_url, "SELECT count(*) FROM detection_history", **narrow) == [(10,)]
+    times = (
+        "SELECT DISTINCT ordinal, interval '1 month -1 second' FROM detection_history ORDER BY 1"
+    )
+    assert ask(place, history_url, times)[:2] == [
+        (0, "1 month -00:00:01"),
+        (1, "1 month -00:00:01"),
+    ]
 
 
 def columns_of(engine: Engine, view: str) -> list[str]:

@@ -257,6 +257,15 @@ def _run(duckdb: Any, connection: Any, query: ArchiveQuery) -> QueryResult:
     try:
         result = connection.sql(query.sql)
         columns = tuple(result.columns)
+        if duckdb.sqltypes.INTERVAL in result.types:  # Python has no months
+            result = result.project(
+                ", ".join(
+                    f"CAST(#{place} AS VARCHAR)"
+                    if kind == duckdb.sqltypes.INTERVAL
+                    else f"#{place}"
+                    for place, kind in enumerate(result.types, 1)
+                )
+            )
         rows: list[tuple[Any, ...]] = []
         for batch in result.to_arrow_reader(10_000):
             rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
