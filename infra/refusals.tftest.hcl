@@ -10,6 +10,17 @@ variables {
   pools       = { labels = { detectors = { rekognition-labels = {} } } }
 }
 
+run "refuses_gpu_tasks_without_a_way_out" {
+  command = plan
+
+  variables {
+    egress = "public"
+    pools  = { labels = { detectors = { onnx-objects = {} }, gpu = true } }
+  }
+
+  expect_failures = [var.egress]
+}
+
 run "refuses_bad_input" {
   command = plan
 

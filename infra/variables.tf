@@ -158,6 +158,11 @@ variable "egress" {
   description = "How tasks in the new VPC reach AWS: endpoints (no internet at all), nat (NAT gateways), or public (public addresses and no way in: cheapest at rest)."
   type        = string
   default     = "endpoints"
+
+  validation {
+    condition     = var.egress != "public" || var.existing_vpc != null || !anytrue([for pool in values(var.pools) : pool.gpu])
+    error_message = "ECS gives tasks on GPU instances no public address: set egress to endpoints or nat."
+  }
 }
 
 variable "existing_vpc" {

@@ -22,8 +22,8 @@ module "retinue" {
   environment = "gpu"
   image_tag   = "1.0.0"
 
-  # Public addresses cost nothing while no task runs, and nothing can connect to them.
-  egress = "public"
+  # ECS gives tasks on EC2 instances no public address, so egress can't be public. One zone of endpoints costs half.
+  endpoint_zone_count = 1
 
   pools = {
     objects = {

@@ -77,11 +77,12 @@ variable "config" {
     error_message = "The pool ${var.pool_name}: give key_prefixes or key_suffixes, not both. SNS joins them by OR."
   }
 
+  # SNS allows a filter 150 combinations: the number of values times their depth in the message, which is 4.
   validation {
     condition = alltrue([for pattern in concat(var.config.key_prefixes, var.config.key_suffixes) :
       can(regex("^[\\pL\\pM\\pN /_.-]+$", pattern))
-    ]) && length(var.config.key_prefixes) + length(var.config.key_suffixes) <= 50
-    error_message = "The pool ${var.pool_name}: key_prefixes and key_suffixes are up to 50 texts of letters, digits, spaces and / _ . -"
+    ]) && length(var.config.key_prefixes) + length(var.config.key_suffixes) <= 37
+    error_message = "The pool ${var.pool_name}: key_prefixes and key_suffixes are up to 37 texts of letters, digits, spaces and / _ . -"
   }
 
   validation {

@@ -709,6 +709,16 @@ run "refuses_prefixes_and_suffixes" {
   expect_failures = [var.config]
 }
 
+run "refuses_more_patterns_than_sns_takes" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { key_prefixes = [for number in range(38) : "camera-${number}/"] })
+  }
+
+  expect_failures = [var.config]
+}
+
 run "refuses_an_encoded_pattern" {
   command = plan
 
