@@ -129,6 +129,19 @@ def test_what_was_accepted_is_as_it_was_shown(
     assert saved.answer.items[0].label == task["shown"][0]["label"]
 
 
+def test_the_page_of_an_image_has_what_people_said_of_it(client: Client, queue: str) -> None:
+    task = task_of(client, queue)
+    address = f"/images/{task['image']['image_id']}"
+    assert "Ground truth" not in client.get(address).text
+    body = body_of(task)
+    body["items"][0] |= {"decision": "change", "label": "<b>lynx</b>"}
+    client.post(f"/review/{queue}/save", json=body)
+    [truth] = client.get(f"{address}.json").json()["truths"]
+    assert (truth["name"], [one["label"] for one in truth["items"]]) == (queue, ["<b>lynx</b>"])
+    text = client.get(address).text
+    assert (queue in text, "&lt;b&gt;lynx&lt;/b&gt;" in text) == (True, True)
+
+
 def test_a_queue_is_made_with_a_form_and_closed(client: Client) -> None:
     name = f"form-{uuid.uuid4().hex[:8]}"
     made = client.post(

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 from retinue_history.analysis.selection import IN_USE, LATEST_FIRST
 from retinue_history.db.connections import Connection
+from retinue_history.review.truth import Truth, truth_of
 from retinue_sdk import BoundingBox, Media, media_of
 
 from retinue_console.queries.filters import compare
@@ -186,6 +187,7 @@ class Image:
         runs: All runs, by detector, the latest first.
         detections: Detections of the shown runs, the most confident first.
         has_more_detections: Whether they found more than is listed.
+        truths: Settled truths of the image, by name.
         versions: Other versions of the same object, the newest first.
         is_video: Whether the object is a video.
         video: The facts of the video, if they are known.
@@ -208,6 +210,7 @@ class Image:
     runs: tuple[Run, ...]
     detections: tuple[Detection, ...]
     has_more_detections: bool
+    truths: tuple[Truth, ...]
     versions: tuple[Version, ...]
     is_video: bool
     video: Video | None
@@ -245,6 +248,7 @@ def find_image(
         runs=tuple(runs),
         detections=tuple(detections[:MAX_DETECTIONS]),
         has_more_detections=len(detections) > MAX_DETECTIONS,
+        truths=tuple(truth_of(connection, image_id)),
         versions=tuple(versions),
         is_video=is_video,
         video=next(iter(videos), None),
