@@ -10,10 +10,12 @@ from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import psycopg
 import pytest
 from aws_client.server import Reply, Server
 from click.testing import Result
 from fakes.videos import corners, encoded
+from psycopg import sql
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from retinue_cli.data.export import destination, parquet, write_csv
@@ -298,6 +300,20 @@ def test_one_moment_of_the_history(history_url: str, seed: Any, photos: Photos) 
         seed.run(seed.image("new.jpg"), ("cat", 0.5, (0, 0, 1, 1)))
         written = write_csv(history, Selection(), io.BytesIO(), lambda _: None)
     assert written.detections == 6
+
+
+def test_a_readers_export_may_take_longer_than_its_queries(
+    history_url: str, as_user: Callable[[str, str], str]
+) -> None:
+    limits = sql.SQL(
+        "SELECT current_setting('statement_timeout'), "
+        "current_setting('idle_in_transaction_session_timeout')"
+    )
+    reader = as_user(history_url, "retinue_reader")
+    with psycopg.connect(reader) as connection:
+        assert connection.execute(limits).fetchone() == ("30s", "1min")
+    with snapshot(reader) as history:
+        assert list(history.rows(limits)) == [("0", "0")]
 
 
 @pytest.fixture

@@ -91,8 +91,10 @@ def snapshot(url: str, application_name: str = "retinue export") -> Iterator[Sna
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with _map_errors():
-            # A reader's statements time out after 30 seconds; a snapshot can take longer.
+            # A reader's statements time out after 30 seconds, and its idle transactions after a
+            # minute. A snapshot can take longer, and its rows wait for S3, or for a pipe.
             connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             # The same text for numbers and times, independent of the server's settings.
             connection.execute("SET LOCAL TimeZone = 'UTC'")
             connection.execute("SET LOCAL DateStyle = 'ISO'")
