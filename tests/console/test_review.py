@@ -1,13 +1,16 @@
 """Review over HTTP: what is refused, what is kept, and decisions about many images."""
 
 import uuid
+from contextlib import closing
 from typing import Any
 
 import pytest
-from console.conftest import Client
+from console.conftest import Client, image_of
 from retinue_console.access.identity import Identity, Right, with_implied
 from retinue_console.database import Database, Reviews
+from retinue_console.review import bulk
 from retinue_console.sign_in.sign_in import NoSignIn
+from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
 from retinue_history.analysis.selection import Selection
 from retinue_history.review.answers import StandingAnswer, answers_of
 from retinue_history.review.queues import QueueDefinition, create_queue
@@ -172,6 +175,48 @@ def test_a_decision_about_many_is_previewed_made_and_undone_as_one(
     client.post(f"{address}/{bulk_id}/undo", data={})
     after = client.get(f"{address}.json", params=asked).json()
     assert after["seen"] == before["seen"]
+
+
+def test_many_are_corrected_step_by_step_while_more_are_found(
+    client: Client, console_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision is about the images that were shown, and the next one about others."""
+    monkeypatch.setattr(bulk, "MAX_IMAGES", 2)
+    label = f"Lynx {uuid.uuid4().hex[:8]}"
+    address, asked = "/review/corrections/bulk", {"label": label, "decision": "reject"}
+    with closing(ConnectionPool(console_url, application_name="test")) as pool:
+
+        def find(number: int) -> str:
+            image = image_of(f"{label} {number}.jpg", number)
+            found = (DetectionRecord("label", label, 0.5, (0.1, 0.2, 0.3, 0.4)),)
+            key = RunKey(image.image_id, "cats", "1", "f")
+            run = RunRecord(
+                key,
+                "event",
+                outcome="succeeded",
+                retryable=False,
+                started_at=image.uploaded_at,
+                duration_ms=1.0,
+                detections=found,
+            )
+            History(pool).record([image], [run])
+            return str(image.image_id)
+
+        images = [find(number) for number in range(5)]
+        decided: list[str] = []
+        for step in range(3):
+            preview = client.get(f"{address}.json", params=asked).json()
+            shown = [one["image_id"] for one in preview["changes"]]
+            assert (len(shown), preview["is_more"]) == (2, step < 2)
+            if step == 0:
+                images.append(find(9))
+            decided += shown
+            made = client.post(address, params=asked, data={"seen": preview["seen"]})
+            assert made.status_code == 200
+    assert sorted(decided) == sorted(images)
+    assert client.get(f"{address}.json", params=asked).json()["changes"] == []
+    again = client.post(address, params=asked, data={"seen": preview["seen"]})
+    assert (again.status_code, "Preview them again" in again.text) == (400, True)
 
 
 def test_a_closed_queue_takes_no_decisions_about_many(client: Client, queue: str) -> None:

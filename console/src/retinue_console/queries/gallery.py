@@ -153,11 +153,11 @@ def images(
     return found.with_rows(rows)
 
 
-def image_ids(connection: Connection, filters: Filters, *, wanted: int) -> list[UUID]:
+def image_ids(connection: Connection, filters: Filters, *, wanted: int) -> Page[UUID]:
     """Return the ids alone of the images that ``images`` returns."""
     labels = _labels(connection, filters)
     found = _matching_images(connection, filters, labels, wanted=wanted, seconds=PATIENCE_SECONDS)
-    return [row[0] for row in found.rows]
+    return found.with_rows(tuple(row[0] for row in found.rows))
 
 
 def patches(

@@ -1,6 +1,9 @@
 """Read the facts that the review page shows beside the findings."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -10,8 +13,10 @@ from retinue_history.review.bulk import BulkAct
 from retinue_history.review.truth import Scope
 
 from retinue_console.queries import gallery
+from retinue_console.queries.cursor import Cursor
 from retinue_console.queries.filters import Filters, compare
 from retinue_console.queries.reading import fetch_within
+from retinue_console.queries.walk import PATIENCE_SECONDS
 
 MAX_LABELS = 300
 """Maximum number of labels that are suggested."""
@@ -93,40 +98,84 @@ def suggested_labels(reader: Connection, scope: Scope) -> list[SuggestedLabel]:
     return [SuggestedLabel(*row) for row in rows]
 
 
-def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The images that a decision about many is about.
+
+    Attributes:
+        images: The images.
+        stopped_early: Whether the search stopped before there were enough, because it took long.
+    """
+
+    images: list[UUID]
+    stopped_early: bool = False
+
+
+def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> Candidates:
     """Return images with findings that a decision is about: a queue's open ones, in its order.
 
-    The queue of corrections takes any image, the newest findings first.
+    The queue of corrections takes any image, the newest findings first, unless all of its findings
+    are decided there.
 
     Args:
         reader: A reader's connection.
         act: The decision, for all its images.
         limit: Maximum number of images.
     """
-    if act.queue == CORRECTIONS:
-        filters = Filters(
-            label=act.label,
-            kind=act.kind,
-            detector=act.detector,
-            min_confidence=act.min_confidence,
-            max_confidence=act.max_confidence,
-        )
-        found = gallery.image_ids(reader, filters, wanted=limit)
-        videos = {row[0] for row in reader.execute(_VIDEOS, [found])}  # they have no single picture
-        return [image_id for image_id in found if image_id not in videos]
-    rows = reader.execute(
-        _OPEN_WITH,
-        {
-            "queue": act.queue,
-            "kind": act.kind,
-            "label": act.label,
-            "detector": act.detector,
-            "low": act.min_confidence,
-            "high": act.max_confidence,
-            "limit": limit,
-        },
+    if act.queue != CORRECTIONS:
+        return Candidates(_open_with(reader, act, None, limit))
+    filters = Filters(
+        label=act.label,
+        kind=act.kind,
+        detector=act.detector,
+        min_confidence=act.min_confidence,
+        max_confidence=act.max_confidence,
     )
-    return [image_id for (image_id,) in rows]
+    found: list[UUID] = []
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        page = gallery.image_ids(reader, filters, wanted=limit)
+        found += _undecided(reader, act, page.rows)
+        if page.next is None or len(found) >= limit:
+            return Candidates(found[:limit], page.stopped_early and len(found) < limit)
+        if page.stopped_early or time.monotonic() > end:
+            return Candidates(found, stopped_early=True)
+        filters = filters.model_copy(update={"after": Cursor.parse(page.next)})
+
+
+def still_candidates(reader: Connection, act: BulkAct) -> list[UUID]:
+    """Return those of a decision's images that it can still be made about, in its order."""
+    if act.queue == CORRECTIONS:
+        return _undecided(reader, act, act.images)
+    return _open_with(reader, act, act.images, len(act.images))
+
+
+def _open_with(
+    reader: Connection, act: BulkAct, among: Sequence[UUID] | None, limit: int
+) -> list[UUID]:
+    """Return a queue's open images with such findings, in its order."""
+    given = {**_about(act), "queue": act.queue, "limit": limit}
+    given["among"] = None if among is None else list(among)
+    return [image_id for (image_id,) in reader.execute(_OPEN_WITH, given)]
+
+
+def _undecided(reader: Connection, act: BulkAct, among: Sequence[UUID]) -> list[UUID]:
+    """Return the images in which such a finding isn't decided in the queue of corrections.
+
+    Videos, which have no single picture, are left out.
+    """
+    given = {**_about(act), "queue": CORRECTIONS, "among": list(among)}
+    return [image_id for (image_id,) in reader.execute(_UNDECIDED, given)]
+
+
+def _about(act: BulkAct) -> dict[str, Any]:
+    return {
+        "kind": act.kind,
+        "label": act.label,
+        "detector": act.detector,
+        "low": act.min_confidence,
+        "high": act.max_confidence,
+    }
 
 
 _OPEN_QUEUES = """SELECT queue.name, counted.left, (
@@ -177,22 +226,43 @@ _LABELS_OF_SCOPE = """
     ORDER BY wanted.place
 """
 
-_OPEN_WITH = """
+_MATCHES = """
+    found.kind = %(kind)s AND found.label = %(label)s
+    AND found.confidence BETWEEN %(low)s AND %(high)s
+    AND (%(detector)s::text IS NULL OR found.detector = %(detector)s)
+"""
+
+# OFFSET 0 makes it a lookup for each image.
+_OPEN_WITH = f"""
     SELECT place.image_id
     FROM review_images AS place
     WHERE place.queue_id = (
             SELECT queue_id FROM review_queues WHERE name = %(queue)s AND closed_at IS NULL
         )
         AND place.state = 'open'
+        AND (%(among)s::uuid[] IS NULL OR place.image_id = ANY (%(among)s))
         AND EXISTS (
             SELECT FROM latest_detections AS found
-            WHERE found.image_id = place.image_id
-                AND found.kind = %(kind)s AND found.label = %(label)s
-                AND found.confidence BETWEEN %(low)s AND %(high)s
-                AND (%(detector)s::text IS NULL OR found.detector = %(detector)s)
-            OFFSET 0  -- makes it a lookup for each image
+            WHERE found.image_id = place.image_id AND {_MATCHES}
+            OFFSET 0
         )
     ORDER BY place.place LIMIT %(limit)s
-"""
+"""  # noqa: S608 - ours
 
-_VIDEOS = "SELECT image_id FROM videos WHERE image_id = ANY (%s)"
+_UNDECIDED = f"""
+    SELECT asked.image_id
+    FROM unnest(%(among)s::uuid[]) WITH ORDINALITY AS asked (image_id, place)
+    WHERE NOT EXISTS (SELECT FROM videos WHERE videos.image_id = asked.image_id)
+        AND EXISTS (
+            SELECT FROM latest_detections AS found
+            WHERE found.image_id = asked.image_id AND {_MATCHES}
+                AND NOT EXISTS (
+                    SELECT FROM standing_answers AS standing
+                    JOIN answer_items AS item ON item.answer_id = standing.answer_id
+                    WHERE standing.image_id = asked.image_id AND standing.queue = %(queue)s
+                        AND (item.shown ->> 'detection_id')::bigint = found.detection_id
+                )
+            OFFSET 0
+        )
+    ORDER BY asked.place
+"""  # noqa: S608 - ours

@@ -6,13 +6,12 @@ from uuid import UUID
 
 from pydantic import Field
 from retinue_history import HistoryDataError
-from retinue_history.db.connections import Connection
 from retinue_history.review.bulk import BulkAct, BulkChange, apply_bulk, preview_bulk, undo_bulk
 from starlette.responses import Response
 
 from retinue_console.page import Call, Page, ParameterError
 from retinue_console.queries.filters import Word
-from retinue_console.queries.review import bulk_candidates
+from retinue_console.queries.review import Candidates, bulk_candidates, still_candidates
 from retinue_console.review.bodies import Body
 from retinue_console.review.pages import QueueParameters
 
@@ -85,6 +84,7 @@ class Bulk:
         seen: The findings, to send back with the decision.
         applied: The decision that was just made.
         is_more: Whether other images have such findings too.
+        stopped_early: Whether the search stopped before it had seen all, because it took long.
     """
 
     queue: str
@@ -93,18 +93,28 @@ class Bulk:
     seen: str
     applied: UUID | None
     is_more: bool
+    stopped_early: bool
 
 
 def preview(call: Call[BulkParameters]) -> Page[Bulk]:
     """Show a preview of a decision about many images, and change nothing."""
     asked = call.parameters
     changes: list[BulkChange] = []
-    is_more = False
+    found = Candidates([])
     if asked.label:
         with call.database.read() as reader:
-            changes, is_more = _previewed(reader, asked, call.identity.login)
-    findings = sum(len(change.findings) for change in changes)
-    data = Bulk(asked.queue, changes, findings, _seen(changes), asked.applied, is_more)
+            found = bulk_candidates(reader, asked.act(()), MAX_IMAGES + 1)
+            act = asked.act(tuple(found.images[:MAX_IMAGES]))
+            changes = preview_bulk(reader, act, call.identity.login)
+    data = Bulk(
+        asked.queue,
+        changes,
+        sum(len(change.findings) for change in changes),
+        _seen(changes),
+        asked.applied,
+        len(found.images) > MAX_IMAGES,
+        found.stopped_early,
+    )
     return Page("review/bulk.html", f"Decide about many: {asked.queue}", data)
 
 
@@ -112,18 +122,20 @@ class ApplyBody(Body):
     """A decision that was previewed.
 
     Attributes:
-        seen: The findings that the preview showed.
+        seen: The images and findings that the preview showed.
     """
 
     seen: str
 
 
 def apply(call: Call[BulkParameters]) -> Response:
-    """Make a decision that was previewed, unless other findings are there by now."""
+    """Make a decision that was previewed, unless its images have other findings by now."""
     asked = call.parameters
     body: ApplyBody = call.body
     with call.services.reviews.connections() as (reader, reviewer):
-        changes, _ = _previewed(reader, asked, call.identity.login)
+        act = asked.act(_images(body.seen))
+        act = asked.act(tuple(still_candidates(reader, act)))
+        changes = preview_bulk(reader, act, call.identity.login)
         if not changes or _seen(changes) != body.seen:
             raise HistoryDataError(
                 "the findings have changed since the preview, so nothing was decided. Preview "
@@ -148,15 +160,17 @@ def undo(call: Call[UndoBulkParameters]) -> Response:
     return call.redirect(f"/review/{asked.queue}/bulk")
 
 
-def _previewed(
-    reader: Connection, asked: BulkParameters, person: str
-) -> tuple[list[BulkChange], bool]:
-    """Return the effect of a decision, and whether there are more such images."""
-    act = asked.act(())
-    images = bulk_candidates(reader, act, MAX_IMAGES + 1)
-    act = asked.act(tuple(images[:MAX_IMAGES]))
-    return preview_bulk(reader, act, person), len(images) > MAX_IMAGES
-
-
 def _seen(changes: list[BulkChange]) -> str:
-    return ".".join(str(one.detection_id) for change in changes for one in change.findings)
+    """Write images and the numbers of their findings, such as ``UUID.1.2 UUID.3``."""
+    return " ".join(
+        ".".join([str(change.image_id), *(str(one.detection_id) for one in change.findings)])
+        for change in changes
+    )
+
+
+def _images(seen: str) -> tuple[UUID, ...]:
+    """Return the images of ``_seen``; none if it is wrong."""
+    try:
+        return tuple(UUID(part.partition(".")[0]) for part in seen.split()[:MAX_IMAGES])
+    except ValueError:
+        return ()
