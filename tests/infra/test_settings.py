@@ -142,6 +142,15 @@ def test_everyone_else_signs_in_by_iam(
         assert login in IAM_LOGINS, family
 
 
+def test_commands_lose_no_output_and_a_slow_log_stops_no_worker(containers: dict[str, Any]) -> None:
+    modes = {
+        family.removeprefix("retinue-test-"): container["logConfiguration"]["options"]["mode"]
+        for family, container in containers.items()
+    }
+    assert modes.pop("operator") == modes.pop("migrations") == "blocking"
+    assert set(modes.values()) == {"non-blocking"}
+
+
 def test_commands_exist(containers: dict[str, Any]) -> None:
     for family, container in containers.items():
         command, *arguments = container["command"]

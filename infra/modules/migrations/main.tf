@@ -26,6 +26,7 @@ module "task" {
     PGPASSWORD = "${var.database.secret_arn}:password::"
   }
   secrets_key_arn = var.database.secret_key_arn
+  loses_no_output = true
 }
 
 resource "aws_iam_role_policy" "task" {

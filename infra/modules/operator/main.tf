@@ -11,6 +11,8 @@ module "task" {
   purpose = "operator"
   command = ["failures"]
 
+  loses_no_output = true
+
   # A query of the archive may take 1 GB in DuckDB, and 3 GB in all.
   cpu    = var.archive == null ? 256 : 1024
   memory = var.archive == null ? 512 : 4096

@@ -36,13 +36,14 @@ locals {
       }
       logConfiguration = {
         logDriver = "awslogs"
-        options = {
+        # A slow log must not hold up workers, so lines that it can't take yet are lost.
+        options = { for name, value in {
           "awslogs-group"         = aws_cloudwatch_log_group.this.name
           "awslogs-region"        = local.region
           "awslogs-stream-prefix" = "task"
-          "mode"                  = "non-blocking" # a slow log must not hold up the work
-          "max-buffer-size"       = "8m"
-        }
+          "mode"                  = var.loses_no_output ? "blocking" : "non-blocking"
+          "max-buffer-size"       = var.loses_no_output ? null : "8m"
+        } : name => value if value != null }
       }
     },
     var.health_port != null ? {

@@ -178,3 +178,9 @@ variable "secrets_key_arn" {
     error_message = "secrets_key_arn must be null or the ARN of a KMS key."
   }
 }
+
+variable "loses_no_output" {
+  description = "Whether the program waits for a slow log. Otherwise lines are lost. For commands, whose output is read from the log."
+  type        = bool
+  default     = false
+}
