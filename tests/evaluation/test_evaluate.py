@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from click.testing import Result
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from retinue_cli.data.evaluation import collect
+from retinue_cli.data.export.images import SelectedImage, selected_images
 
 Cli = Callable[..., Result]
 LABELS = ("cat", "dog", "bird", "Bus")
@@ -138,6 +140,26 @@ def small(seed: Any) -> None:
     seed.run(seed.image("3.jpg"), ("bird", 1, left), detector="ground-truth")
     seed.run(first, ("Cat", 0.9, left), ("DOG", 0.8, right), ("cat", 0.1, right))
     seed.run(second, ("bird", 0.7, right), ("Weather", 0.99), ("dog", 0.95))
+
+
+def test_only_images_of_the_truth_are_read(
+    cli: Cli, small: None, seed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        seed.run(seed.image(f"other {number}.jpg"), ("cat", 0.9))
+    read: list[str] = []
+
+    def selected(*arguments: Any) -> Iterator[SelectedImage]:
+        for image in selected_images(*arguments):
+            read.append(image.reference.key)
+            yield image
+
+    monkeypatch.setattr(collect, "selected_images", selected)
+    few = cli("evaluate", "objects", "--json").stdout
+    assert sorted(read) == ["1.jpg", "2.jpg"]
+    monkeypatch.setattr(collect, "MAX_IDS", 0)
+    assert cli("evaluate", "objects", "--json").stdout == few
+    assert len(read) == 2 + 5
 
 
 def test_counts_and_confusion(cli: Cli, small: None) -> None:

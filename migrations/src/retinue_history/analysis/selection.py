@@ -61,6 +61,7 @@ class Selection:
         min_confidence: Minimum confidence, 0 to 1.
         prefix: The prefix of the key, or ``s3://bucket/prefix``.
         images: Any of these.
+        image_ids: Images by their ids, any of them, and also of ``images`` if there are some.
         latest: Only the latest run of each detector on each image that still exists, as the view
             ``latest_runs`` has it; otherwise every successful run of every image.
     """
@@ -72,6 +73,7 @@ class Selection:
     min_confidence: float | None = None
     prefix: str | None = None
     images: Sequence[ImageName] = ()
+    image_ids: Sequence[UUID] | None = None
     latest: bool = True
 
     def run_condition(self) -> sql.Composed:
@@ -97,6 +99,8 @@ class Selection:
                 conditions.append(_compare("images.bucket = {}", bucket))
             if prefix:
                 conditions.append(_compare("starts_with(images.key, {})", prefix))
+        if self.image_ids is not None:
+            conditions.append(_compare("images.image_id = ANY({}::uuid[])", list(self.image_ids)))
         if self.images:
             anyone = sql.SQL(" OR ").join(image.condition() for image in self.images)
             conditions.append(sql.SQL("({})").format(anyone))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from retinue_history.analysis.comparison import Side
@@ -14,6 +14,11 @@ from retinue_cli.data.evaluation.label_map import LabelMap, listed
 from retinue_cli.data.evaluation.sample import CocoAnnotation, EvaluationTask, Sample, Truth
 from retinue_cli.data.evaluation.truth import annotation_of
 from retinue_cli.data.export.images import selected_images
+
+MAX_IDS = 100_000
+"""Maximum number of images of a truth that are looked up one by one. Of more, all images that the
+detector has seen are read.
+"""
 
 
 @dataclass(slots=True)
@@ -75,6 +80,8 @@ def collect(
     collected = Collected(EvaluationTask.DETECTION, [], sorted(wanted or truth.labels))
     found: dict[Any, Sample] = {}
     recognised = 0
+    if len(truth.images) <= MAX_IDS:
+        selection = replace(selection, image_ids=tuple(truth.images))
     for image in selected_images(snapshot, selection, side):
         if image.is_video:  # its rows are appearances, not boxes in a picture
             continue
