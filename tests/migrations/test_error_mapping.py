@@ -21,6 +21,7 @@ from retinue_history import (
     HistoryUnavailableError,
 )
 from retinue_history.db.engine import create_history_engine
+from retinue_history.db.error_mapping import map_errors
 from retinue_history.privacy.erasure import Erasures
 from retinue_history.privacy.people import People
 from retinue_history.upkeep.maintenance import Retention, maintain
@@ -73,6 +74,15 @@ def test_a_workers_login_that_maintains_is_told_who_may(
     with pytest.raises(HistoryUnavailableError, match=r"maintain, .* need the tables' owner"):
         maintain(engine, Retention(), tell=str)
     engine.dispose()
+
+
+def test_a_table_that_is_in_use_is_named_as_the_cause(history_url: str) -> None:
+    with psycopg.connect(history_url) as other:
+        other.execute("LOCK TABLE images")
+        with psycopg.connect(history_url) as connection:
+            connection.execute("SET LOCAL lock_timeout = '10ms'")
+            with pytest.raises(HistoryUnavailableError, match="in use for too long"), map_errors():
+                connection.execute("SELECT FROM images")
 
 
 def test_no_connection_becomes_free(history_url: str, image: Make) -> None:

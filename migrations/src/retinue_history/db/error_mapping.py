@@ -23,6 +23,7 @@ _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _NOT_MIGRATED = {"42P01", "42703", "42883", "3F000"}  # no such table, column, function, schema
 _QUERY_CANCELED = "57014"
 _REFUSED = {"42501"}  # insufficient privilege
+_LOCKED = "55P03"  # lock not available
 # Errors of a row's values. All other errors of Postgres affect every row.
 _DATA_CLASSES = {
     "20",  # case not found
@@ -145,6 +146,11 @@ def _message(error: BaseException | None) -> str:
         hint = (
             "A worker's login must be a member of retinue_writer; migrate, maintain, forget and "
             "import need the tables' owner"
+        )
+    if not hint and diagnosis.sqlstate == _LOCKED:
+        hint = (
+            "A table was in use for too long, such as by an export: run the same command again "
+            "when it has ended"
         )
     parts = [diagnosis.message_primary, diagnosis.message_detail, hint]
     return ". ".join(part.rstrip(".") for part in parts if part)
