@@ -197,6 +197,17 @@ def test_times_are_written_alike_in_every_command(cli: Callable[..., Result], wh
     cli("failures", "--since", when)
 
 
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_a_time_that_ends_before_it_begins_is_refused(
+    cli: Callable[..., Result], order: slice
+) -> None:
+    bounds = [("--since", "1d"), ("--until", "7d")][order]
+    for command in (["failures"], ["export", "e.csv"], ["query", "select 1", "--archive"]):
+        said = cli(*command, *bounds[0], *bounds[1], exit_code=2).stderr
+        assert "--since must be before --until" in said
+    cli("failures", "--since", "7d", "--until", "1d")
+
+
 def test_a_format_follows_from_a_files_name(
     cli: Callable[..., Result], photos: dict[str, ImageReference], tmp_path: Path
 ) -> None:

@@ -40,6 +40,12 @@ class Timestamp(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return parse_timestamp(value)
+            moment = parse_timestamp(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if ctx is not None and param is not None:
+            given = ctx.params | {param.name: moment}
+            since, until = given.get("since"), given.get("until")
+            if since is not None and until is not None and since >= until:
+                self.fail("--since must be before --until", param, ctx)
+        return moment
