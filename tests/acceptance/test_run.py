@@ -431,6 +431,48 @@ def test_a_worker_that_cannot_start_is_told_with_its_log(
     assert retinue.processes() == []
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("def model_fingerprint(self): return open('weights.npz').read()", "No such file"),
+        ("def __init__(self, options): pass", "must call super().__init__(options)"),
+        ("capabilities = property(lambda self: 1 / 0)", "ZeroDivisionError"),
+    ],
+)
+def test_a_detector_that_cannot_be_used_is_named_without_a_traceback(
+    photographs: Path, tmp_path: Path, invoke: Invoke, method: str, message: str
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN.format(method=method))
+    chosen = ("--detectors", "broken", "--plugins-dir", str(tmp_path))
+    for arguments in (
+        ["run", str(photographs), *chosen],
+        ["plugins", "check", "broken", *chosen[2:]],
+    ):
+        done = invoke(*arguments, check=False)
+        assert done.exit_code in (1, 2)
+        assert message in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+BROKEN = """
+from retinue_sdk import Capabilities, Detector, DetectorOptions, Findings, Input
+
+class Options(DetectorOptions):
+    "Options."
+
+class Broken(Detector[Options]):
+    "Can't be used."
+    name = "broken"
+    version = "1"
+    capabilities = Capabilities(Input.PIXELS)
+
+    {method}
+
+    def detect(self, images):
+        return [Findings() for _ in images]
+"""
+
+
 def test_a_worker_that_crashes_is_told_with_the_place_and_the_remedy(
     retinue: CommandLine, photographs: Path, invoke: Invoke
 ) -> None:

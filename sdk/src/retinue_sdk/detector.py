@@ -150,6 +150,11 @@ class CommonDetector(ABC, Generic[OptionsT]):
         version = getattr(cls, "version", None)
         if not isinstance(version, str) or not version:
             raise TypeError(f"{cls.__name__}.version must be a text such as '1.0'")
+        if inspect.isfunction(inspect.getattr_static(cls, "capabilities", None)):
+            raise TypeError(
+                f"{cls.__name__}.capabilities is a method: write @property above it, or set an "
+                "attribute of the class"
+            )
 
     @property
     @abstractmethod
@@ -250,8 +255,15 @@ class CommonDetector(ABC, Generic[OptionsT]):
         return {}
 
     def fingerprint(self) -> str:
-        """Return 32 hex digits for the run key: the options and the model they name."""
-        return self.options.fingerprint(self.model_fingerprint())
+        """Return 32 hex digits for the run key: the options and the model they name.
+
+        Raises:
+            TypeError: ``model_fingerprint`` doesn't return text.
+        """
+        model = self.model_fingerprint()
+        if not isinstance(model, str):
+            raise TypeError(f"model_fingerprint must return text, not {type(model).__name__}")
+        return self.options.fingerprint(model)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.version}>"
@@ -265,6 +277,17 @@ class Detector(CommonDetector[OptionsT]):
     It calls ``start`` once (again after ``DetectorNotReadyError``), ``detect`` for each batch, and
     ``close`` at the end.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise ``TypeError`` for a method that is a coroutine, which nothing would await."""
+        super().__init_subclass__(**kwargs)
+        for name in ("start", "prepare", "detect", "close"):
+            method = inspect.getattr_static(cls, name)
+            if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+                raise TypeError(
+                    f"{cls.__name__}.{name} is a coroutine: derive the class from AsyncDetector, "
+                    "or write the method without async"
+                )
 
     def start(self) -> None:
         """Load the model and open connections. Called before the first image.

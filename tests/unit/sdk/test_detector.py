@@ -118,6 +118,25 @@ def test_a_version_is_a_text(version: Any) -> None:
         type("Versioned", (Blur,), {"version": version})
 
 
+def test_capabilities_are_no_method() -> None:
+    with pytest.raises(TypeError, match="capabilities is a method: write @property above it"):
+        type("Declared", (Blur,), {"capabilities": lambda self: Capabilities(Input.PIXELS)})
+
+
+@pytest.mark.parametrize("method", ["start", "prepare", "detect", "close"])
+def test_a_detector_on_threads_has_no_coroutines(method: str) -> None:
+    async def never_awaited(*_: object) -> None: ...
+
+    with pytest.raises(TypeError, match=f"{method} is a coroutine: derive the class from Async"):
+        type("Awaited", (Blur,), {method: never_awaited})
+
+
+def test_a_model_fingerprint_is_a_text() -> None:
+    detector = type("Hashed", (Blur,), {"model_fingerprint": lambda self: b"hash"})(BlurOptions())
+    with pytest.raises(TypeError, match="model_fingerprint must return text, not bytes"):
+        detector.fingerprint()
+
+
 def test_an_abstract_detector_cannot_be_made() -> None:
     class Unfinished(Detector[BlurOptions]):
         name = "unfinished"

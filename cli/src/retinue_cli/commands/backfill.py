@@ -146,13 +146,14 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
 
     Assumes one call and one unit per image, and no earlier units in the month.
     """
-    from retinue_sdk.plugins.manager import Plugins
+    from retinue_sdk.plugins.manager import Plugins, plugin_errors
     from retinue_workers.limits.budget import prices_of
 
     known = [] if per_second is None else [per_second]
     usd = Decimal(0)
     for each in Plugins(folder=settings.plugins_dir).make(settings.detectors):
-        its = each.capabilities
+        with plugin_errors(each):
+            its = each.capabilities
         if its.requests_per_second is not None:
             known.append(its.requests_per_second)
         if its.quotas:

@@ -266,7 +266,7 @@ def _missing(url: str, keys: Keys, wanted: Failures) -> Iterator[ReplayImage]:
 
 def _keys(settings: Settings) -> Keys:
     """Return name, version and fingerprint of the detectors in the settings. Start none."""
-    from retinue_sdk.plugins.manager import Plugins
+    from retinue_sdk.plugins.manager import Plugins, plugin_errors
 
     chosen = wanted_detectors(None) if is_unconfigured(settings) else settings.detectors
     if not chosen:
@@ -275,7 +275,8 @@ def _keys(settings: Settings) -> Keys:
     videos = _videos(settings, detectors)
     keys: Keys = {Media.IMAGE: [], Media.VIDEO: []}
     for each in detectors:
-        fingerprint = each.fingerprint()
+        with plugin_errors(each):
+            fingerprint = each.fingerprint()
         if isinstance(each, JobDetector):
             keys[Media.VIDEO].append((each.name, each.version, fingerprint))
             continue

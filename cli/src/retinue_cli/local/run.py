@@ -20,7 +20,7 @@ from retinue_sdk import (
     JobDetector,
 )
 from retinue_sdk.cores import usable_cores
-from retinue_sdk.plugins.manager import Plugins
+from retinue_sdk.plugins.manager import Plugins, plugin_errors
 from retinue_workers.settings.video import VideoSampling
 from rich.console import Console
 from rich.markup import escape
@@ -115,7 +115,10 @@ def run(
     os.environ["AWS_REGION"] = REGION  # the emulator's region; profiles need none
     # Report a wrong option before anything is started.
     made = Plugins(folder=plugins_dir).make(detectors)
-    keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
+    keys = []
+    for each in made:
+        with plugin_errors(each):
+            keys.append(DetectorKey(each.name, each.version, each.fingerprint()))
     sampled = default_sampling(made) if videos is None else videos
     state = State.find()
     is_new = not state.directory.exists()

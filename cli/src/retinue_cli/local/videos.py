@@ -7,6 +7,7 @@ from pathlib import Path
 
 from retinue_sdk import AnyDetector, Input, JobDetector
 from retinue_sdk.limits import MAX_PX
+from retinue_sdk.plugins.manager import plugin_errors
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.reader import VideoDecoder
 
@@ -24,11 +25,12 @@ TIMEOUT_SECONDS = 60.0
 
 def default_sampling(detectors: Sequence[AnyDetector]) -> dict[str, VideoSampling]:
     """Return the detectors that process videos by default: all that take pixels."""
-    return {
-        each.name: VideoSampling()
-        for each in detectors
-        if not isinstance(each, JobDetector) and each.capabilities.input is Input.PIXELS
-    }
+    sampled = {}
+    for each in detectors:
+        with plugin_errors(each):
+            if not isinstance(each, JobDetector) and each.capabilities.input is Input.PIXELS:
+                sampled[each.name] = VideoSampling()
+    return sampled
 
 
 def video_keys(

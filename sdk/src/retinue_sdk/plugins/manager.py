@@ -247,6 +247,9 @@ class Plugins:
             raise ConfigurationError(f"detector {name}: {error}") from error
         except BaseException as error:  # a plugin's constructor can raise anything
             raise _not_made(registration, error) from error
+        if not hasattr(detector, "options"):
+            forgotten = "its constructor must call super().__init__(options)"
+            raise _not_made(registration, TypeError(forgotten))
         self._used.add(registration.plugin)
         return detector
 
@@ -298,6 +301,25 @@ class Plugins:
             self.registrations[name] = Registration(
                 detector, source.name, source.distribution, source.version
             )
+
+
+@contextmanager
+def plugin_errors(detector: AnyDetector) -> Iterator[None]:
+    """Turn what a detector's own code raises inside the block into a refusal that names it.
+
+    Raises:
+        ConfigurationError: The code raised something.
+    """
+    try:
+        yield
+    except RetinueError as error:
+        raise ConfigurationError(f"detector {detector.name}: {error}") from error
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise ConfigurationError(
+            f"detector {detector.name}: {format_error(error)}{format_plugin_frames(error)}"
+        ) from error
 
 
 def _not_made(registration: Registration, error: BaseException) -> ConfigurationError:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from threading import Lock, Thread
 
 from retinue_sdk import AnyDetector, ConfigurationError, Input, JobDetector
-from retinue_sdk.plugins.manager import Plugins
+from retinue_sdk.plugins.manager import Plugins, plugin_errors
 from retinue_sdk.testing import CHECKS, Subject, run_checks
 from retinue_workers.detectors.isolation.child import die_with
 
@@ -54,11 +54,12 @@ def main(request: CheckRequest, first: int, connection: Connection, parent_id: i
     Thread(target=channel.beat, name="alive", daemon=True).start()
     try:
         [made] = Plugins(folder=request.folder).make({request.detector: request.options})
-        subject = _subject(request, made)
+        with plugin_errors(made):
+            subject = _subject(request, made)
+            unread = made.capabilities.input is Input.REFERENCE and request.bucket is None
     except ConfigurationError as error:
         channel.send(DetectorRefused(str(error)))
     else:
-        unread = made.capabilities.input is Input.REFERENCE and request.bucket is None
         channel.send(DetectorMade(made.version, unread))
         run_checks(subject, CHECKS[first:], on_result=channel.send)
     connection.close()
