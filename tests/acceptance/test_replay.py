@@ -58,6 +58,36 @@ def test_failed_images_are_looked_at_again_on_a_laptop(
     assert retinue.processes() == []
 
 
+FILTER = """
+from retinue_sdk import hookimpl
+
+@hookimpl
+def retinue_filter_detections(detections):
+    return detections[{number}:]
+"""
+
+
+def test_another_filter_processes_images_again(
+    retinue: CommandLine, running_history: None, invoke: Callable[..., Result]
+) -> None:
+    (retinue.folder / "photos").mkdir()
+    Image.new("RGB", (40, 30), "red").save(retinue.folder / "photos" / "a.png")
+    plugins = retinue.folder / "plugins"
+    plugins.mkdir()
+    (plugins / "tidy.py").write_text(FILTER.format(number=1))
+    chosen = ("run", "photos", "--detectors", "echo")
+    settings = {"RETINUE_DETECTORS": "echo", "RETINUE_PLUGINS_DIR": str(plugins.absolute())}
+
+    assert "photos/a.png" in invoke(*chosen).stdout
+    assert "would process 1 image again" in invoke("replay", "--missing", **settings).stdout
+    assert "nothing found" in invoke(*chosen, "--plugins-dir", "plugins").stdout
+    assert "nothing to replay" in invoke("replay", "--missing", **settings).stdout
+
+    (plugins / "tidy.py").write_text(FILTER.format(number=0))
+    assert "would process 1 image again" in invoke("replay", "--missing", **settings).stdout
+    assert "1 detection" in invoke(*chosen, "--plugins-dir", "./plugins/").stdout
+
+
 def test_the_other_commands_read_the_laptops_history_or_say_what_they_are_for(
     retinue: CommandLine, running_history: None, invoke: Callable[..., Result]
 ) -> None:

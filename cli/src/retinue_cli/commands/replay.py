@@ -267,16 +267,18 @@ def _missing(url: str, keys: Keys, wanted: Failures) -> Iterator[ReplayImage]:
 def _keys(settings: Settings) -> Keys:
     """Return name, version and fingerprint of the detectors in the settings. Start none."""
     from retinue_sdk.plugins.manager import Plugins, plugin_errors
+    from retinue_workers.detectors.filters import Filters
 
     chosen = wanted_detectors(None) if is_unconfigured(settings) else settings.detectors
     if not chosen:
         raise ConfigurationError("RETINUE_DETECTORS is not set: name the detectors of the pool")
-    detectors = Plugins(folder=settings.plugins_dir).make(chosen)
+    plugins = Plugins(folder=settings.plugins_dir)
+    detectors, filters = plugins.make(chosen), Filters(plugins.filters())
     videos = _videos(settings, detectors)
     keys: Keys = {Media.IMAGE: [], Media.VIDEO: []}
     for each in detectors:
         with plugin_errors(each):
-            fingerprint = each.fingerprint()
+            fingerprint = filters.fingerprint(each.fingerprint())
         if isinstance(each, JobDetector):
             keys[Media.VIDEO].append((each.name, each.version, fingerprint))
             continue

@@ -21,6 +21,7 @@ from retinue_sdk import (
 )
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.plugins.manager import Plugins, plugin_errors
+from retinue_workers.detectors.filters import Filters
 from retinue_workers.settings.video import VideoSampling
 from rich.console import Console
 from rich.markup import escape
@@ -114,11 +115,14 @@ def run(
     began = time.monotonic()
     os.environ["AWS_REGION"] = REGION  # the emulator's region; profiles need none
     # Report a wrong option before anything is started.
-    made = Plugins(folder=plugins_dir).make(detectors)
+    plugins = Plugins(folder=plugins_dir)
+    made = plugins.make(detectors)
+    filters = Filters(plugins.filters())
     keys = []
     for each in made:
         with plugin_errors(each):
-            keys.append(DetectorKey(each.name, each.version, each.fingerprint()))
+            fingerprint = filters.fingerprint(each.fingerprint())
+        keys.append(DetectorKey(each.name, each.version, fingerprint))
     sampled = default_sampling(made) if videos is None else videos
     state = State.find()
     is_new = not state.directory.exists()

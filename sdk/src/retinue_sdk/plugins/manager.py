@@ -52,7 +52,7 @@ class Filter:
     """A plugin's ``retinue_filter_detections``.
 
     Attributes:
-        source: The distribution with its version, such as ``acme-privacy 1.0``.
+        source: The plugin's identity, such as ``acme-privacy 1.0``.
         apply: The hook; takes its arguments by name.
     """
 
@@ -276,7 +276,7 @@ class Plugins:
             if module is not None and self._manager.get_plugin(source.name) is module:
                 self._manager.unregister(module)
             return
-        self._sources[source.name] = f"{source.distribution} {source.version}"
+        self._sources[source.name] = source.identity
         for detector in offered:
             self._keep(detector, source)
 

@@ -1,5 +1,6 @@
 """Find plugins in installed distributions and in a folder of files."""
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -50,6 +51,14 @@ class PluginSource:
     distribution: str
     version: str
     load: Callable[[], Any]
+
+    @property
+    def identity(self) -> str:
+        """Return its name and version, for fingerprints. The version of a file is its hash."""
+        if self.version != ONE_FILE:
+            return f"{self.distribution} {self.version}"
+        file = Path(self.distribution)
+        return f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
     @property
     def remedy(self) -> str:
