@@ -81,6 +81,7 @@ def test_a_video_is_turned_and_mirrored_as_players_show_it(
         ("mpeg4", "yuv420p", "3gp", "mpeg4"),
         ("libx264", "yuv420p", "mpegts", "h264"),
         ("mpeg2video", "yuv420p", "mpeg", "mpeg2video"),
+        ("libsvtav1", "yuv420p", "matroska", "av1"),
     ],
 )
 def test_codecs_and_containers(codec: str, pix_fmt: str, container: str, name: str) -> None:

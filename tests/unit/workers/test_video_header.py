@@ -209,7 +209,8 @@ def patched(data: bytes, kind: bytes, at: int, form: str, *values: int) -> bytes
 def test_the_duration_is_that_of_what_is_shown(
     kind: bytes, at: int, form: str, values: tuple[int, ...], duration_ms: int
 ) -> None:
-    assert read(patched(video(), kind, at, form, *values))[0].duration_ms == duration_ms
+    found, _ = read(patched(video(), kind, at, form, *values))
+    assert (found.duration_ms, found.frame_rate) == (duration_ms, 25.0)
 
 
 def test_an_impossible_duration_is_unknown() -> None:

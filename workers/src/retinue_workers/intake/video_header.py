@@ -52,6 +52,7 @@ _CODECS = {
     b"mjpa": "mjpeg",
     b"mjpb": "mjpeg",
     b"mp4v": "mpeg4",
+    b"rle ": "qtrle",
     b"s263": "h263",
     b"vp08": "vp8",
     b"vp09": "vp9",
@@ -230,10 +231,11 @@ def _parse(file: _File, reference: ImageReference, container: str) -> Video:
     if movie is None or track is None:
         missing = "its index (moov) is missing" if has_media else "it has neither index nor media"
         raise _corrupt(f"{missing}: the recording or the upload was cut off")
-    seconds = _seconds(track.duration, track.timescale)
+    media_seconds = seconds = _seconds(track.duration, track.timescale)
     if shown := _seconds(track.shown_duration, movie.timescale):
         seconds = min(seconds or shown, shown)  # an edit may cut off a part, or begin with a pause
-    frame_rate = track.samples / seconds if seconds else 0.0
+    rated_seconds = media_seconds or seconds  # of all frames, also those that an edit cuts off
+    frame_rate = track.samples / rated_seconds if rated_seconds else 0.0
     if not track.samples and fragment is not None:
         first = _fragment(file, fragment, track, movie)
         if first is not None and first.duration:

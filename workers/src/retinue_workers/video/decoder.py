@@ -232,7 +232,7 @@ class VideoFile:
         self.facts = VideoFacts(
             duration_ms,
             float(rate) if rate else None,
-            self._stream.codec_context.name,
+            self._stream.codec_context.codec.canonical_name,  # not the decoder's, such as libdav1d
             container_of(head),
             width_px,
             height_px,
