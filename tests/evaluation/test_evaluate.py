@@ -213,6 +213,7 @@ def test_labels_of_whole_images(cli: Cli, seed: Any) -> None:
     # Surest first: wrong, right, right. The best precision from each recall on is 2 of 3.
     assert dog["ap"] == pytest.approx(2 / 3)
     assert answer["labels"]["cat"]["ap"] == pytest.approx(51 / 101)  # half of the recalls
+    assert answer["overall"]["ap_small"] is None, "nothing has a size"
     assert answer["confusion"]["counts"] == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
     refused = cli("evaluate", "objects", "--task", "detection", exit_code=2).stderr
     assert "has no boxes" in refused

@@ -81,7 +81,8 @@ class Evaluation:
         labels: The score of each label of the ground truth.
         ap50: Mean average precision at 0.5: ``stats[1]`` of pycocotools.
         ap: At 0.5 to 0.95: ``stats[0]``.
-        ap_by_size: Small (area < 32² px), medium, large (> 96² px): ``stats[3]`` to ``stats[5]``.
+        ap_by_size: Small (area < 32² px), medium, large (> 96² px): ``stats[3]`` to ``stats[5]``;
+            none for labels of whole images.
         confusion: The confused labels.
     """
 
@@ -155,7 +156,11 @@ def evaluate(
         ),
         ap50=stats[1],
         ap=stats[0],
-        ap_by_size=(stats[3], stats[4], stats[5]),
+        ap_by_size=(
+            (stats[3], stats[4], stats[5])
+            if task is EvaluationTask.DETECTION
+            else (None, None, None)
+        ),
         confusion=_confusion(coco, samples, labels, task, at, threshold),
     )
 
