@@ -54,6 +54,7 @@ def _of_localstack(attributes: set[str], cause: str, *resources: str) -> list[Di
 
 
 INVENTED: tuple[Difference, ...] = (
+    _alarm("connections", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("database", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("dead_letters", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("failure_rate", "ok_actions", "treat_missing_data"),
