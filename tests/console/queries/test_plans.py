@@ -161,7 +161,7 @@ def test_a_review_reads_the_images_that_it_shows(reader: Connection, plans: Plan
     assert len(ahead) == 4
     review.reviewed_image(asking, ahead[0])
     act = BulkAct("plans", (), "accept", "label", "Cat")
-    images = review.bulk_candidates(asking, act, 10)
+    images = review.bulk_candidates(asking, act, 10).images
     assert len(images) == 10
     act = BulkAct("plans", tuple(images), "accept", "label", "Cat")
     assert len(preview_bulk(asking, act, "ann")) == 10
