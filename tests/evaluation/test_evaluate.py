@@ -14,6 +14,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from retinue_cli.data.evaluation import collect
+from retinue_cli.data.evaluation.sample import CocoAnnotation, Sample
+from retinue_cli.data.evaluation.score import evaluate
 from retinue_cli.data.export.images import SelectedImage, selected_images
 
 Cli = Callable[..., Result]
@@ -291,3 +293,24 @@ def test_tables_keep_to_80_columns(cli: Cli, seed: Any, monkeypatch: pytest.Monk
         assert any(name in line for line in table)
         assert not any("…" in line for line in table)
         assert max(map(len, table)) <= 80, "\n".join(table)
+
+
+def test_a_label_is_looked_for_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200 labels in 300 images, pycocotools would look at 60,000 pairs in each of four sizes."""
+    looks = []
+    look = COCOeval.evaluateImg
+
+    def counted(self: COCOeval, *arguments: Any) -> Any:
+        looks.append(arguments)
+        return look(self, *arguments)
+
+    monkeypatch.setattr(COCOeval, "evaluateImg", counted)
+    labels = [f"label {number}" for number in range(200)]
+    samples = [Sample(f"{number}.jpg") for number in range(300)]
+    for number, sample in enumerate(samples):
+        sample.ground_truth.append(CocoAnnotation(labels[number % 200], (0, 0, 50, 50)))
+        sample.predictions.append(CocoAnnotation(labels[number % 150], (0, 0, 50, 40), 0.9))
+    result = evaluate(samples, labels)
+    # The first 150 images are right; the others are found as what was 50 or 150 labels before.
+    assert len(looks) == 4 * (150 + 150 * 2)
+    assert (result.total.true_positives, result.total.predictions) == (150, 300)

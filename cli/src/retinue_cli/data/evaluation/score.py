@@ -1,7 +1,7 @@
 """Compute the measures with pycocotools, the reference implementation."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -141,9 +141,8 @@ def evaluate(
         ValueError: ``iou`` has another value.
     """
     coco = _evaluated(samples, labels)
-    overlaps = coco.params.iouThrs
-    at = int(np.argmin(np.abs(overlaps - iou)))
-    if abs(overlaps[at] - iou) > 1e-9:
+    at = int(np.argmin(np.abs(coco.overlaps - iou)))
+    if abs(coco.overlaps[at] - iou) > 1e-9:
         raise ValueError(f"{iou} is not one of COCO's thresholds: 0.5, 0.55, … 0.95")
     stats = [None if value < 0 else float(value) for value in coco.stats]
     return Evaluation(
@@ -191,11 +190,11 @@ def outcomes(
         iou: Minimum overlap of boxes: 0.5, 0.55, … 0.95.
     """
     coco = _evaluated(samples, labels)
-    at = int(np.argmin(np.abs(coco.params.iouThrs - iou)))
+    at = int(np.argmin(np.abs(coco.overlaps - iou)))
     nothing = Outcome(np.empty(0), np.empty(0, bool), 0)
     found = [[nothing] * len(samples) for _ in labels]
-    for place in range(len(labels)):
-        for one in _judged(coco, place):
+    for place, judged in enumerate(coco.judged):
+        for one in judged:
             counts = ~np.asarray(one["dtIgnore"][at], bool)
             found[place][one["image_id"] - 1] = Outcome(
                 np.asarray(one["dtScores"], float)[counts],
@@ -205,8 +204,34 @@ def outcomes(
     return found
 
 
-def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
-    """Return pycocotools' evaluation. Numbers begin at 1, because 0 means "no match" there."""
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """Pycocotools' evaluation of all labels.
+
+    Attributes:
+        overlaps: COCO's thresholds for the overlap of boxes: 0.5, 0.55, … 0.95.
+        judged: The decisions about each label, in the images that have it, of any size.
+        precision: Indexed by overlap, recall, label, size and limit of findings; -1 without true
+            items.
+        stats: Its summary. -1 means that there is nothing to average.
+        truth: The ground truth as COCO's.
+        found: The findings as COCO's.
+    """
+
+    overlaps: npt.NDArray[np.float64]
+    judged: list[list[Any]]
+    precision: npt.NDArray[np.float64]
+    stats: npt.NDArray[np.float64]
+    truth: Any
+    found: Any
+
+
+def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> _Evaluated:
+    """Let pycocotools evaluate label by label, each in the images that have it.
+
+    It would look at each label in each image, which takes hours and all memory if there are many of
+    both. The result is the same. Numbers begin at 1, because 0 means "no match" there.
+    """
     numbers = {label: number for number, label in enumerate(labels, start=1)}
     images = [{"id": number} for number in range(1, len(samples) + 1)]
     categories = [{"id": number, "name": label} for label, number in numbers.items()]
@@ -230,13 +255,27 @@ def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
         return one
 
     with redirect_stdout(io.StringIO()):  # it prints each step
-        coco = _PartialEval(data(found=False), data(found=True), samples, labels)
-        coco.params.imgIds = [image["id"] for image in images]
-        coco.params.catIds = [category["id"] for category in categories]
-        coco.evaluate()
-        coco.accumulate()
+        truth, found = data(found=False), data(found=True)
+        coco = _PartialEval(truth, found, samples, labels)
+        params = coco.params
+        sizes = len(params.areaRng), len(params.maxDets)
+        judged = []
+        recalls = [np.empty((len(params.iouThrs), 0, *sizes))]  # if there are no labels
+        precisions = [np.empty((len(params.iouThrs), len(params.recThrs), 0, *sizes))]
+        for number in numbers.values():
+            having = {*truth.catToImgs[number], *found.catToImgs[number]}
+            params.imgIds, params.catIds = sorted(having), [number]
+            coco.evaluate()
+            coco.accumulate()
+            judged.append([one for one in coco.evalImgs[: len(having)] if one is not None])
+            precisions.append(coco.eval["precision"])
+            recalls.append(coco.eval["recall"])
+        coco.eval = {
+            "precision": np.concatenate(precisions, axis=2),
+            "recall": np.concatenate(recalls, axis=1),
+        }
         coco.summarize()
-    return coco
+    return _Evaluated(coco.params.iouThrs, judged, coco.eval["precision"], coco.stats, truth, found)
 
 
 class _PartialEval(COCOeval):  # type: ignore[misc]  # it ships no type information
@@ -287,16 +326,9 @@ def _annotation(
     }
 
 
-def _judged(coco: Any, place: int) -> Iterator[Any]:
-    """Yield pycocotools' decisions about a label for each image that has it, of any size."""
-    images = len(coco.params.imgIds)
-    start = place * len(coco.params.areaRng) * images
-    return (one for one in coco.evalImgs[start : start + images] if one is not None)
-
-
-def _score(coco: Any, place: int, label: str, at: int, threshold: float) -> LabelScore:
+def _score(coco: _Evaluated, place: int, label: str, at: int, threshold: float) -> LabelScore:
     scores, right, truths = [np.empty(0)], [np.empty(0, bool)], 0
-    for one in _judged(coco, place):
+    for one in coco.judged[place]:
         counts = ~np.asarray(one["dtIgnore"][at], bool)
         scores.append(np.asarray(one["dtScores"])[counts])
         right.append(np.asarray(one["dtMatches"][at])[counts] > 0)
@@ -304,7 +336,7 @@ def _score(coco: Any, place: int, label: str, at: int, threshold: float) -> Labe
     sure, is_right = np.concatenate(scores), np.concatenate(right)
     counted = sure >= threshold
     best_f1, best_threshold = _best(sure, is_right, truths)
-    precision = coco.eval["precision"][:, :, place, 0, -1]
+    precision = coco.precision[:, :, place, 0, -1]
     return LabelScore(
         label,
         truths,
@@ -338,7 +370,7 @@ def _f1(right: int, found: int, truths: int) -> float | None:
 
 
 def _confusion(
-    coco: Any,
+    coco: _Evaluated,
     samples: Sequence[Sample],
     labels: Sequence[str],
     task: EvaluationTask,
@@ -348,8 +380,8 @@ def _confusion(
     """Count confusions: pycocotools' matches are correct, unmatched items may be confused."""
     confusion = Confusion(tuple(labels))
     left: dict[int, Left] = {}
-    for place, label in enumerate(labels):
-        for one in _judged(coco, place):
+    for label, judged in zip(labels, coco.judged, strict=True):
+        for one in judged:
             rest = left.setdefault(one["image_id"], Left())
             matched = set()
             for number, match, ignored, sure in zip(
@@ -365,14 +397,14 @@ def _confusion(
                     matched.add(int(match))
                     confusion.add(label, label, samples[one["image_id"] - 1].name)
                 else:
-                    rest.predictions.append((label, coco.cocoDt.anns[number]["bbox"], sure))
+                    rest.predictions.append((label, coco.found.anns[number]["bbox"], sure))
             for number, ignored in zip(one["gtIds"], one["gtIgnore"], strict=True):
                 if not ignored and number not in matched:
-                    rest.ground_truth.append((label, coco.cocoGt.anns[number]["bbox"]))
+                    rest.ground_truth.append((label, coco.truth.anns[number]["bbox"]))
     for number, rest in left.items():
         # If an image has several labels, a wrong one can't be attributed to one of them.
         sample = samples[number - 1]
         mixed = task is EvaluationTask.CLASSIFICATION and len(sample.ground_truth) > 1
-        iou = float(coco.params.iouThrs[at])
+        iou = float(coco.overlaps[at])
         confusion.match_rest(rest, sample.name, iou=iou, pair=not mixed)
     return confusion
