@@ -23,7 +23,7 @@ START_TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 5
 _GRACE_SECONDS = 0.5
 """Seconds to wait for its end. It forgets everything anyway, and Ctrl-C promises that a run ends in
-two seconds, of which the worker may take one.
+two seconds, of which the worker may take 1.3.
 """
 _POLL_SECONDS = 0.05
 

@@ -19,8 +19,14 @@ from retinue_cli.local.log_file import LogFile
 from retinue_cli.local.processes import Processes
 from retinue_cli.local.state import State
 
-GRACE_SECONDS = 0.7
-"""Seconds for running detectors when a run is stopped. Ctrl-C promises an end in two seconds."""
+WAIT_SECONDS = 1
+"""Seconds that a receive waits for messages, the least that SQS knows."""
+
+GRACE_SECONDS = 1.0
+"""Seconds for running detectors and the last receive when a run is stopped. Not less than a receive
+waits: the queue would hide messages of the next run for a receive that was given up. Ctrl-C
+promises an end in two seconds.
+"""
 
 END_SECONDS = 10.0
 """Seconds for the worker to stop after its work. It may still call observers."""
@@ -63,7 +69,7 @@ class WorkerProcess:
             "RETINUE_QUEUE_URL": queue_url,
             "RETINUE_DATABASE_URL": database_url,
             "RETINUE_DETECTORS": json.dumps(detectors),
-            "RETINUE_WAIT_TIME_SECONDS": "1",
+            "RETINUE_WAIT_TIME_SECONDS": str(WAIT_SECONDS),
             "RETINUE_SHUTDOWN_GRACE_SECONDS": str(GRACE_SECONDS),
             "RETINUE_LOG_FORMAT": "json",
             **(variables or {}),
