@@ -1,6 +1,5 @@
 """``retinue import``."""
 
-import getpass
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_url
 from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.system_user import system_user
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
@@ -87,7 +87,7 @@ def import_(
                     name,
                     annotations.fingerprint + ("-incomplete" if incomplete else ""),
                     truths,
-                    person=_user(),
+                    person=system_user(),
                     advance=advance,
                 )
         finally:
@@ -111,10 +111,3 @@ def import_(
     )
     if skipped:
         click.echo(f"left out: {count(skipped, 'image')} not in the history")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
-        return "local"

@@ -1,11 +1,11 @@
 """Ways to sign in: a request becomes an identity."""
 
-import getpass
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
+from retinue_cli.options.system_user import system_user
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -56,7 +56,7 @@ class NoSignIn(SignIn):
     hosts = LOOPBACK_HOSTS
 
     def __init__(self) -> None:
-        login = _system_user()
+        login = system_user()
         self._identity = Identity(login, login, frozenset(Right))
 
     def identify(self, request: HTTPConnection) -> Identity:
@@ -68,10 +68,3 @@ class NoSignIn(SignIn):
 def note_refusal(reason: str) -> None:
     """Log why a request has no valid sign-in. Its sender learns only that it has none."""
     log.warning("sign_in_refused: %s", reason)
-
-
-def _system_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
-        return "local"
