@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from retinue_sdk import ConfigurationError
 
+from retinue_cli.options.given_options import given_options
 from retinue_cli.options.json_flag import Say, json_flag, say_beside
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
@@ -115,9 +116,7 @@ ONLY_CUSTOM_LABELS = (
     help="Seconds between checks of the training.",
 )
 @json_flag
-@click.pass_context
 def train(
-    context: click.Context,
     *,
     name: str,
     place: str,
@@ -161,7 +160,7 @@ def train(
     from retinue_cli.training.local.versions import Versions
     from retinue_cli.training.service import CustomLabels, make_client
 
-    _refuse_others(context, ONLY_CUSTOM_LABELS if place == "local" else ONLY_LOCAL, place)
+    _refuse_others(ONLY_CUSTOM_LABELS if place == "local" else ONLY_LOCAL, place)
     project = name
     if place == "local":
         from retinue_cli.commands.models_train_local import Request, as_before, train_locally
@@ -224,12 +223,10 @@ def train(
         print_json(done)
 
 
-def _refuse_others(context: click.Context, names: Sequence[str], place: str) -> None:
+def _refuse_others(names: Sequence[str], place: str) -> None:
     """Refuse options that have no meaning where the model is trained."""
-    for parameter in context.command.params:
-        given = context.get_parameter_source(str(parameter.name))
-        if parameter.name in names and given is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{parameter.opts[0]} has no meaning with --on {place}")
+    if given := given_options(names):
+        raise click.UsageError(f"{given[0]} has no meaning with --on {place}")
 
 
 def _running(service: "CustomLabels", project: str, version: str | None) -> "ModelVersion | None":

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
-from click.core import ParameterSource
 from retinue_history.analysis.failures import (
     Failures,
     ReplayImage,
@@ -22,6 +21,7 @@ from retinue_workers.settings.video import VideoSampling
 from retinue_cli.options.database import is_unconfigured, reader_url
 from retinue_cli.options.detectors import wanted_detectors
 from retinue_cli.options.failure_options import failure_options
+from retinue_cli.options.given_options import given_options
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
@@ -76,7 +76,7 @@ def replay(
     """
     if missing and dead_letters:
         raise click.UsageError("--missing and --dead-letters exclude each other")
-    if dead_letters and (given := _options_given(NOT_OF_DEAD_LETTERS)):
+    if dead_letters and (given := given_options(NOT_OF_DEAD_LETTERS)):
         raise click.UsageError(f"--dead-letters moves all dead letters: remove {', '.join(given)}")
     settings = Settings.load()
     say = _silent if as_json else click.echo
@@ -88,17 +88,6 @@ def replay(
         )
     if as_json:
         print_json(report)
-
-
-def _options_given(names: Sequence[str]) -> list[str]:
-    """Return those of the current command's options that were given."""
-    context = click.get_current_context()
-    return [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in names
-        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
-    ]
 
 
 def _silent(_: str) -> None:
@@ -266,25 +255,24 @@ def _missing(url: str, keys: Keys, wanted: Failures) -> Iterator[ReplayImage]:
 
 def _keys(settings: Settings) -> Keys:
     """Return name, version and fingerprint of the detectors in the settings. Start none."""
-    from retinue_sdk.plugins.manager import Plugins, plugin_errors
-    from retinue_workers.detectors.filters import Filters
+    from retinue_sdk.plugins.manager import Plugins
+
+    from retinue_cli.local.progress import detector_keys
 
     chosen = wanted_detectors(None) if is_unconfigured(settings) else settings.detectors
     if not chosen:
         raise ConfigurationError("RETINUE_DETECTORS is not set: name the detectors of the pool")
     plugins = Plugins(folder=settings.plugins_dir)
-    detectors, filters = plugins.make(chosen), Filters(plugins.filters())
+    detectors = plugins.make(chosen)
     videos = _videos(settings, detectors)
     keys: Keys = {Media.IMAGE: [], Media.VIDEO: []}
-    for each in detectors:
-        with plugin_errors(each):
-            fingerprint = filters.fingerprint(each.fingerprint())
+    for each, key in zip(detectors, detector_keys(plugins, detectors), strict=True):
         if isinstance(each, JobDetector):
-            keys[Media.VIDEO].append((each.name, each.version, fingerprint))
+            keys[Media.VIDEO].append((each.name, each.version, key.fingerprint))
             continue
-        keys[Media.IMAGE].append((each.name, each.version, fingerprint))
+        keys[Media.IMAGE].append((each.name, each.version, key.fingerprint))
         if each.name in videos:
-            of_videos = videos[each.name].fingerprint(fingerprint)
+            of_videos = videos[each.name].fingerprint(key.fingerprint)
             keys[Media.VIDEO].append((each.name, each.version, of_videos))
     return keys
 

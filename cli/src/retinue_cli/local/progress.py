@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from retinue_sdk import AnyDetector
+from retinue_sdk.plugins.manager import Plugins, plugin_errors
+from retinue_workers.detectors.filters import Filters
 from sqlalchemy import Engine, text
 
 
@@ -15,6 +18,21 @@ class DetectorKey:
     detector: str
     version: str
     fingerprint: str
+
+
+def detector_keys(plugins: Plugins, detectors: Sequence[AnyDetector]) -> list[DetectorKey]:
+    """Return the keys with which a worker records, which filters of plugins change.
+
+    Raises:
+        ConfigurationError: A detector can't tell its fingerprint.
+    """
+    filters = Filters(plugins.filters())
+    keys = []
+    for each in detectors:
+        with plugin_errors(each):
+            fingerprint = filters.fingerprint(each.fingerprint())
+        keys.append(DetectorKey(each.name, each.version, fingerprint))
+    return keys
 
 
 def detector_columns(detectors: Sequence[DetectorKey]) -> dict[str, list[str]]:

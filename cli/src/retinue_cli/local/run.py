@@ -20,8 +20,7 @@ from retinue_sdk import (
     JobDetector,
 )
 from retinue_sdk.cores import usable_cores
-from retinue_sdk.plugins.manager import Plugins, plugin_errors
-from retinue_workers.detectors.filters import Filters
+from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.settings.video import VideoSampling
 from rich.console import Console
 from rich.markup import escape
@@ -47,7 +46,7 @@ from retinue_cli.local.photographs import (
     shown,
 )
 from retinue_cli.local.plugin_code import PluginCode
-from retinue_cli.local.progress import DetectorKey, Done, Progress
+from retinue_cli.local.progress import DetectorKey, Done, Progress, detector_keys
 from retinue_cli.local.report import (
     PhotographResult,
     UnreadFile,
@@ -117,12 +116,7 @@ def run(
     # Report a wrong option before anything is started.
     plugins = Plugins(folder=plugins_dir)
     made = plugins.make(detectors)
-    filters = Filters(plugins.filters())
-    keys = []
-    for each in made:
-        with plugin_errors(each):
-            fingerprint = filters.fingerprint(each.fingerprint())
-        keys.append(DetectorKey(each.name, each.version, fingerprint))
+    keys = detector_keys(plugins, made)
     sampled = default_sampling(made) if videos is None else videos
     state = State.find()
     is_new = not state.directory.exists()
