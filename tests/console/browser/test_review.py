@@ -319,9 +319,41 @@ def test_undo_shows_what_the_queue_shows(
     expect(page.locator("#items bdi")).to_have_text(["cat"])
     press(page, "x", "Enter")
     page.get_by_role("button", name="Undo").click()
+    page.wait_for_url("**?image=*")
     expect(page.locator("#items bdi")).to_have_text(["cat"])
     expect(page.locator("#items")).to_contain_text("rejected")
     assert image_of(page) == image
+
+
+def test_undo_during_a_save_undoes_that_save(task: Page, queue: str, database: Database) -> None:
+    first = image_of(task)
+    press(task, "a", "Enter")
+    next_image(task, first)
+    second = image_of(task)
+    saves: list[Route] = []
+    task.route("**/save", lambda route: saves.append(route))
+    press(task, "x", "Enter", "u")
+    expect(task.locator("#status")).to_contain_text("as soon as it is saved")
+    saves[0].continue_()
+    task.wait_for_url("**?image=*")
+    expect(task.locator("#items")).to_contain_text("rejected")
+    assert image_of(task) == second
+    [answer] = answers(database, first, queue)
+    assert [one.decision for one in answer.answer.items] == ["accept"]
+    assert answers(database, second, queue) == []
+
+
+def test_keys_before_the_next_image_shows_change_nothing(task: Page) -> None:
+    image = image_of(task)
+    task.evaluate(
+        """() => new MutationObserver(() => {
+          document.dispatchEvent(new KeyboardEvent("keydown", { key: "x" }));
+          sessionStorage.setItem("drafts", Object.keys(localStorage).join());
+        }).observe(document.getElementById("review"), { attributeFilter: ["inert"] })"""
+    )
+    press(task, "a", "Enter")
+    next_image(task, image)
+    assert task.evaluate("sessionStorage.getItem('drafts')") == ""
 
 
 def test_an_adjudicator_who_undoes_decides_again(
@@ -348,6 +380,7 @@ def test_an_adjudicator_who_undoes_decides_again(
     page.goto(f"{address}/review/{name}?adjudicate=true")
     press(page, "a", "Enter")
     page.get_by_role("button", name="Undo").click()
+    page.wait_for_url("**?image=*")
     expect(page.locator("#items")).to_contain_text("accepted")
     expect(page.locator("main")).to_contain_text("your answer decides")
     expect(page.locator("main")).to_contain_text("lynx")

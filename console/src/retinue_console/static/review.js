@@ -30,6 +30,7 @@ let zoom = 1;
 let key = uuid();
 let sent = ""; // the last body sent with the key
 let isSaving = false;
+let isUndoAsked = false; // of the save that is on its way
 let labelled = null; // receives the label that is asked for
 let isWarned = false; // that undecided findings are left out
 let seconds = 0;
@@ -302,9 +303,14 @@ async function send(act, body, more) {
   page.classList.add("saving");
   say("Saving …");
   try {
-    const saved = await post(`${address}/${act}`, body, complain);
-    last.write({ queue: task.queue, image_id: imageId, name, adjudicates: task.adjudicates, draft: asDraft(), ...saved, ...more });
+    const result = await post(`${address}/${act}`, body, complain);
+    const saved = { queue: task.queue, image_id: imageId, name, adjudicates: task.adjudicates, draft: asDraft(), ...result, ...more };
+    last.write(saved);
     task.lease = null;
+    if (isUndoAsked) {
+      await undo(saved);
+      return;
+    }
     if (act === "save" && JSON.stringify({ ...bodyOf(), lease: body.lease }) !== sent) {
       say("");
       complain("Saved without your last changes, which came later. Save again to save them, too.");
@@ -317,12 +323,24 @@ async function send(act, body, more) {
     complain(`Not saved: ${error.message}`);
   } finally {
     isSaving = false;
+    isUndoAsked = false;
     page.classList.remove("saving");
+  }
+}
+
+async function undo(saved) {
+  page.inert = true;
+  try {
+    await undoLast(address, saved, complain);
+  } catch (error) {
+    page.inert = false;
+    complain(error.message);
   }
 }
 
 /** Show the next image, or go back to the image that was corrected. */
 function leave() {
+  page.inert = true; // what is pressed before the next page shows would change the saved image
   const isAsked = new URL(location.href).searchParams.has("image");
   if (isAsked && task.queue === "corrections") location.assign(page.dataset.back);
   else if (isAsked) location.assign(task.adjudicates ? `${address}?adjudicate=true` : address);
@@ -364,9 +382,14 @@ const acts = {
   save,
   skip: () => send("skip", { image_id: imageId, lease: task.lease, key: uuid(), seconds: time() }, { skipped: true }),
   undo: () => {
-    const saved = last.read(task.queue);
-    if (saved === null) say("There is nothing to undo.");
-    else undoLast(address, saved, complain).catch((error) => complain(error.message));
+    if (isSaving) {
+      isUndoAsked = true;
+      say("Undoing it as soon as it is saved …");
+    } else {
+      const saved = last.read(task.queue);
+      if (saved === null) say("There is nothing to undo.");
+      else undo(saved);
+    }
   },
   hide: () => {
     const isHidden = find("canvas").classList.toggle("hidden-boxes");
@@ -408,7 +431,7 @@ function showKeys() {
 }
 
 function onKey(event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (page.inert || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && boxes.isDrawing) {
     boxes.draw(false);
     boxes.show();
@@ -478,6 +501,9 @@ document.addEventListener("visibilitychange", () => {
     since ??= performance.now();
   }
 });
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload(); // came back as it was left
+});
 
 // A lease lasts as long as the page is looked at.
 if (task.lease !== null) {
@@ -504,4 +530,5 @@ else if (task.mine !== null) fromAnswer(task.mine.answer);
 const saved = last.read(task.queue);
 if (saved !== null && saved.image_id !== imageId) say(sentence(saved));
 show();
+page.inert = false;
 find("stage").focus({ preventScroll: true });
