@@ -3,7 +3,8 @@
 The same seed makes the same rows. Labels are skewed as in photographs (Zipf: the second is half as
 frequent as the first), six months run up to a given day, three detectors look at each image, the
 models change in between, a fifth of an OCR detector's runs read words, some runs fail, and some
-find nothing. Rows go in by COPY, and count_detections() counts them.
+find nothing. Rows go in by COPY, count_detections() counts them, and ``retinue maintain`` runs at
+the end, as it does each night.
 
 ``--videos`` adds videos to the same months, with 200 appearances each. Their labels are their own,
 so that questions about images have the same answers with and without them.
@@ -20,6 +21,8 @@ from hashlib import sha256
 from uuid import UUID
 
 import psycopg
+from retinue_history.db.engine import create_history_engine
+from retinue_history.upkeep.maintenance import Retention, maintain
 
 DAYS = 180
 _CHUNK = 20_000  # images a transaction
@@ -165,6 +168,7 @@ def generate(
                 f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), max({column}))"
                 f" FROM {table}"
             )
+        maintain(create_history_engine(url), Retention(), tell=lambda line: None)
         connection.execute("VACUUM ANALYZE")
     return images
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import ConnectionPool, DetectionRecord, History, HistoryDataError
 from retinue_history.db.engine import create_history_engine
+from retinue_history.upkeep.retention import MERGE_LABEL_COUNTS
 from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -71,6 +72,7 @@ changes = st.sampled_from(
         "UPDATE detections SET kind = 'text' WHERE label = 'Dog'",
     ]
 )
+merged_before = st.dates(date(2025, 11, 20), date(2026, 2, 15))  # the runs are of the days between
 recorded = st.tuples(
     detections, st.integers(-900, 900), st.sampled_from([None, "1", "2"]), st.sampled_from("ab")
 )
@@ -81,7 +83,7 @@ recorded = st.tuples(
     max_examples=DATABASE_EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(happened=st.lists(st.one_of(recorded, changes), max_size=8))
+@given(happened=st.lists(st.one_of(recorded, changes, merged_before), max_size=8))
 def test_counts_are_exact(
     history: History, engine: Engine, image: Make, run: Make, happened: list[Any]
 ) -> None:
@@ -89,6 +91,10 @@ def test_counts_are_exact(
         if isinstance(what, str):
             with engine.begin() as connection:
                 connection.execute(text(what))
+            continue
+        if isinstance(what, date):
+            with engine.begin() as connection:
+                connection.execute(MERGE_LABEL_COUNTS, {"before": what})
             continue
         found, hours, model, detector = what
         seen = image(f"{uuid4()}")
@@ -132,6 +138,21 @@ def test_counts_are_exact_while_several_write_and_delete(
             done.result()
     assert counted(engine) > 0
     assert difference(engine) == []
+
+
+def test_a_label_that_is_gone_has_no_confidence(
+    history: History, engine: Engine, image: Make, run: Make
+) -> None:
+    cat = DetectionRecord("label", "Cat", 0.5)
+    history.record([image()], [run(image(), detections=(cat,))])
+    for day in (date(2025, 1, 1), date(2027, 1, 1)):  # before and after the counts are merged
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM runs"))
+            connection.execute(MERGE_LABEL_COUNTS, {"before": day})
+            found = connection.scalar(
+                text("SELECT count(*) FROM label_counts_daily WHERE mean_confidence > 0.1")
+            )
+        assert found == 0
 
 
 def test_a_transaction_that_is_rolled_back_counts_for_nothing(

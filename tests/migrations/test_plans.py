@@ -124,11 +124,28 @@ def test_daily_counts_are_read_in_the_order_of_the_counts(filled: Engine) -> Non
         " WHERE day > now()::date - 30 GROUP BY label, day",
     )
     assert used(nodes, "pk_label_counts")
+    assert used(nodes, "ix_label_counts_unmerged")
     assert {node.get("Relation Name") for node in nodes} <= {None, "label_counts"}
+    assert not any(node["Node Type"] == "Sort" for node in nodes)
     assert [node["Strategy"] for node in nodes if node["Node Type"] == "Aggregate"] == [
         "Sorted",
         "Sorted",
     ]
+
+
+def test_merged_days_are_not_added_up(filled: Engine) -> None:
+    nodes = plan(filled, "SELECT * FROM label_counts_daily")
+    [added] = [node for node in nodes if node["Node Type"] == "Aggregate"]
+    with filled.connect() as connection:
+        [unmerged] = connection.execute(
+            text(
+                "SELECT count(DISTINCT (day, label, series)) FROM label_counts"
+                " WHERE day >= (SELECT min(day) FROM label_counts WHERE shard <> 0)"
+            )
+        ).scalars()
+        [days] = connection.execute(text("SELECT count(DISTINCT day) FROM label_counts")).scalars()
+    assert days > 3  # those that maintenance leaves as they are
+    assert added["Actual Rows"] == unmerged
 
 
 def test_daily_counts_of_a_label_are_found_by_its_index(filled: Engine) -> None:

@@ -126,7 +126,7 @@ def maintain(
             return
         for merge in (retention.MERGE_LABEL_COUNTS, retention.MERGE_RUN_COUNTS):
             with connection.begin():
-                connection.execute(merge, {"before": now.date() - timedelta(days=2)})
+                connection.execute(merge, {"before": now.date() - timedelta(days=1)})
         for _ in prune_labels(engine):  # of the purged images
             pass
         with connection.begin():

@@ -36,7 +36,7 @@ label_counts = Table(
         Integer,
         primary_key=True,
         autoincrement=False,
-        comment="One of several rows to add up",
+        comment="One of several rows to add up; `retinue maintain` merges those of past days",
     ),
     Column("kind", Text, nullable=False, comment="What sort of finding: label, face, text, …"),
     Column("detector", Text, nullable=False, comment="The detector's name"),
@@ -56,6 +56,7 @@ label_counts = Table(
         comment="The sum of their confidences in millionths: integers add up exactly in any order",
     ),
     Index(None, "label", "day"),
+    Index("ix_label_counts_unmerged", "day", postgresql_where=text("shard <> 0")),
     comment="Detections counted by day and label, in the transactions that write them; read it "
     "through label_counts_daily",
     postgresql_with={"fillfactor": 70},
