@@ -36,7 +36,10 @@ def queue(reviews: Reviews) -> str:
 
 @pytest.fixture
 def record(console_url: str) -> Iterator[Record]:
-    """Record an image with detections, kinds and labels by detector; returns the image's id."""
+    """Record an image with detections, kinds and labels by detector; returns the image's id.
+
+    Of the kind ``scene``, they are of the whole image.
+    """
     with closing(ConnectionPool(console_url, application_name="test")) as pool:
 
         def add(name: str, **found: list[tuple[str, str]]) -> uuid.UUID:
@@ -50,7 +53,9 @@ def record(console_url: str) -> Iterator[Record]:
                     started_at=datetime.now(UTC),
                     duration_ms=1.0,
                     detections=tuple(
-                        DetectionRecord(kind, label, 0.5, (0.1, 0.1, 0.5, 0.5))
+                        DetectionRecord(
+                            kind, label, 0.5, None if kind == "scene" else (0.1, 0.1, 0.5, 0.5)
+                        )
                         for kind, label in labels
                     ),
                 )
@@ -409,6 +414,26 @@ def test_what_is_drawn_has_the_kind_of_its_label(
         ("face", "Face"),
         ("label", "hat"),
         ("label", "never seen"),
+    ]
+
+
+def test_a_label_of_the_whole_image_is_added(
+    page: Page, address: str, record: Record, database: Database
+) -> None:
+    image = record("whole.jpg", scenes=[("scene", "Beach")])
+    page.goto(f"{address}/review/corrections?image={image}")
+    for label in ("Sunset", "Beach"):
+        press(page, "w")
+        page.keyboard.type(label)
+        press(page, "Enter")
+    expect(page.locator("#items bdi")).to_have_text(["Beach", "Sunset"])
+    expect(page.locator("#items")).to_contain_text("added · whole image")
+    press(page, "w", "Escape", "Enter")
+    page.wait_for_url("**/images/*")
+    [answer] = answers(database, image, "corrections")
+    assert [(one.decision, one.label, one.box) for one in answer.answer.items] == [
+        ("accept", "Beach", None),
+        ("add", "Sunset", None),
     ]
 
 

@@ -253,6 +253,17 @@ function suggestions() {
   return [...new Set([...recent(), ...suggested.map((one) => one.label)])];
 }
 
+/** Add a label of the whole image. If it is listed already, accept it. */
+function addLabel(label) {
+  const listed = items.findIndex((item) => item.box === null && item.label === label);
+  if (listed < 0) {
+    add(null, label);
+  } else {
+    selected = listed;
+    edit(listed, { label });
+  }
+}
+
 function drawn(box) {
   add(box, recent()[0] ?? suggestions()[0] ?? "thing");
   askLabel(items[selected].label, (label) => edit(selected, { label }));
@@ -370,6 +381,7 @@ const acts = {
       say(`Drag over the picture, or click two corners. ${named(keys.key("new"))} again puts a box in the middle; Escape stops.`);
     }
   },
+  newLabel: () => askLabel("", addLabel),
   arrows: () => {
     arrows = { choose: "move", move: "resize", resize: "choose" }[arrows];
     say({ choose: "Arrow keys choose findings.", move: "Arrow keys move the box.", resize: "Arrow keys resize the box." }[arrows]);
