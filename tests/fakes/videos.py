@@ -27,6 +27,8 @@ CARPHONE = _SAMPLES / "carphone_pristine.mp4"
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
+_BITS = 8
+
 UNTURNED = (65_536, 0, 0, 0, 65_536, 0, 0, 0, 1 << 30)
 """The display matrix of a video that is displayed as it is stored."""
 
@@ -53,6 +55,20 @@ def corner_names(pixels: Pixels) -> str:
     return "".join(
         min(names, key=lambda name: int(np.abs(one - names[name]).sum())) for one in seen
     )
+
+
+def numbered(number: int) -> Pixels:
+    """Return a picture of black and white bars, from which ``number_of`` reads a number."""
+    bits = [255 * (number >> bit & 1) for bit in range(_BITS)]
+    row = np.repeat(np.array(bits, np.uint8), 16)
+    return np.repeat(np.tile(row, (48, 1))[..., None], 3, axis=2)
+
+
+def number_of(pixels: Pixels) -> int:
+    """Return the number of a picture that ``numbered`` made, below 256."""
+    middle = pixels[len(pixels) // 2, :, 1]
+    step = len(middle) / _BITS
+    return sum(int(middle[int((bit + 0.5) * step)] > 127) << bit for bit in range(_BITS))
 
 
 def encoded(

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from fakes.videos import BIKES, CARPHONE, corner_names, corners, encoded
+from fakes.videos import BIKES, CARPHONE, corner_names, corners, encoded, number_of, numbered
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import ImageLimits, InvalidImageError, RetriableError
@@ -148,6 +148,88 @@ def test_files_that_were_appended_to_each_other(
     assert twice[:50] == once
     assert twice[50:] == [pytest.approx(2_000 + one, abs=80) for one in once]
     assert times_of(decoder, data * 2) == twice
+
+
+B_FRAMES = {"bf": "3", "g": "30", "preset": "fast"}
+CODED = [
+    ("mp4", "libx264", B_FRAMES),
+    ("matroska", "libx264", B_FRAMES | {"x264-params": "open-gop=1"}),
+    ("webm", "libvpx", {"g": "30"}),
+    ("mpegts", "libx264", B_FRAMES),
+    ("mpeg", "mpeg2video", {"bf": "2", "g": "12"}),
+    ("avi", "libx264", B_FRAMES),
+    ("avi", "libx264", {"bf": "0", "g": "30"}),
+    ("avi", "mpeg4", {"bf": "2", "g": "12"}),
+    ("avi", "mjpeg", {}),
+]
+
+
+def numbers(data: bytes, sampling: VideoSampling = ALL) -> list[tuple[int, int]]:
+    return [(one.time_ms, number_of(one.pixels)) for one in opened(data, sampling).frames()]
+
+
+@pytest.mark.parametrize(("container", "codec", "options"), CODED)
+def test_each_frame_has_its_own_time(
+    decoder: VideoDecoder, container: str, codec: str, options: dict[str, str]
+) -> None:
+    """AVI has no times of display, and FFmpeg's own reading is wrong with B-frames."""
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    pictures = [numbered(index) for index in range(100)]
+    data = encoded(pictures, codec=codec, container=container, options=options, pix_fmt=pix_fmt)
+    assert numbers(data) == [(40 * index, index) for index in range(100)]
+    assert times_of(decoder, data) == [40 * index for index in range(100)]
+    keys = numbers(data, VideoSampling(sample="keyframes", every_ms=1))
+    assert keys == [(40 * index, index) for _, index in keys]
+    assert len(keys) > 1
+
+
+@pytest.mark.parametrize(("container", "codec", "options"), CODED)
+def test_a_still_is_the_frame_at_its_time(
+    container: str, codec: str, options: dict[str, str]
+) -> None:
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    pictures = [numbered(index) for index in range(100)]
+    data = encoded(pictures, codec=codec, container=container, options=options, pix_fmt=pix_fmt)
+    indices = [0, 1, *range(2, 100, 7), 10, 11, 29, 31, 99]
+    assert [number_of(opened(data).still(40 * index)) for index in indices] == indices
+    assert number_of(opened(data).still(9_000)) == 99
+
+
+def test_a_still_of_a_large_mpeg_file_is_found_by_its_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("retinue_workers.video.decoder.MAX_SCANNED_BYTES", 0)
+    data = encoded([numbered(index) for index in range(200)], container="mpegts", options=B_FRAMES)
+    indices = [0, 1, *range(2, 200, 7), 199]
+    assert [number_of(opened(data).still(40 * index)) for index in indices] == indices
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mpegts", "libx264"), ("mpeg", "mpeg2video")])
+def test_stills_of_files_that_were_appended_to_each_other(container: str, codec: str) -> None:
+    first, second = (
+        encoded(
+            [numbered(start + index) for index in range(50)],
+            container=container,
+            codec=codec,
+            options={"bf": "2", "g": "12"},
+        )
+        for start in (0, 50)
+    )
+    data = first + second
+    expected = numbers(data)
+    assert [number for _, number in expected] == [*range(100)]
+    stills = [number_of(opened(data).still(time_ms)) for time_ms, _ in expected[::3]]
+    assert stills == [*range(0, 100, 3)]
+
+
+def test_no_still_without_a_key_frame_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retinue_workers.video.decoder.MAX_STILL_FRAMES", 50)
+    data = encoded(
+        [numbered(index) for index in range(100)], options={"g": "100", "sc_threshold": "0"}
+    )
+    assert number_of(opened(data).still(40 * 50)) == 50
+    with pytest.raises(InvalidImageError, match="no key frame in 50 frames"):
+        opened(data).still(40 * 60)
 
 
 def test_key_frames_of_a_video_that_begins_within_a_scene() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
@@ -60,8 +60,19 @@ MAX_GAP_SECONDS = 10
 MAX_STEP_BACK_SECONDS = 0.1
 """By how much the clock of an MPEG file may go back, which several encoders do."""
 
-MAX_STILL_FRAMES = 250
+MAX_STILL_FRAMES = 1_500
 """How many frames are decoded from a key frame on, to find one for a still."""
+
+MAX_SCANNED_BYTES = 2**26
+"""Size up to which an MPEG file is read from its start for a still. Its parts may have clocks of
+their own, which a seek confuses.
+"""
+
+MAX_REORDERED = 16
+"""By how many frames the orders of decoding and display may differ, as in H.264."""
+
+_STEPS_BACK_SECONDS = (0, 1, 5, 20, MAX_DURATION_MS // 1_000)
+"""How far to seek back from a frame for its key frame. MPEG has no index of key frames."""
 
 MAX_TIMES = 10_000_000
 """Maximum number of frames whose times are read: a day with 115 a second."""
@@ -202,15 +213,17 @@ class VideoFile:
         self._limits = limits
         self._container = _open(fixed, demuxer_of(head))
         self._stream = _pictures(self._container, limits)
+        self._is_avi = self._container.format.name == "avi"
         if self._keyframes:
             # Not Discard.nonkey, with which FFmpeg gives frames of MP4 files wrong times.
             self._stream.codec_context.skip_frame = "NONKEY"
         size_bytes = announced_bytes(head)
+        self._size_bytes = fixed.size_bytes
         self._is_damaged = fixed.size_bytes < size_bytes
         self._has_known_size = size_bytes > 0
         self._end_ms = 0
         self._last_pts: int | None = None
-        decoded = self._decoded()
+        decoded = self._decoded(_packets(self._container, self._stream))
         try:
             self._first = next(decoded, None)
         except MemoryError:
@@ -220,6 +233,7 @@ class VideoFile:
         if self._first is None:
             raise _corrupt("none of its pictures can be decoded")
         self._rest = decoded
+        self._start = self._first.pts if self._is_avi else self._stream.start_time
         first, orientation = self._first, Orientation.of(self._first)
         width_px, height_px = self._displayed_size(first)
         if orientation.swaps:
@@ -248,7 +262,7 @@ class VideoFile:
             return self._is_damaged
         if duration_ms is None or self._last_pts is None:
             return False
-        return _after_start_ms(self._stream, self._last_pts) + MISSING_MS < duration_ms
+        return self._after_start_ms(self._last_pts) + MISSING_MS < duration_ms
 
     def close(self) -> None:
         """Release the decoder's memory."""
@@ -276,34 +290,68 @@ class VideoFile:
             frame = next(self._rest, None)
 
     def still(self, at_ms: int) -> "Pixels":
-        """Return the pixels of the frame at a time, or of the one before it.
+        """Return the pixels of the frame at a time, or of the next one.
 
         Call either this or ``frames``.
 
         Args:
-            at_ms: The time in milliseconds.
+            at_ms: The time in milliseconds. After the end, the last frame is returned.
 
         Raises:
-            InvalidImageError: The video can't be decoded.
+            InvalidImageError: The video can't be decoded, or no key frame is near.
         """
-        frame, base = self._first, self._stream.time_base
+        frame = self._first
         if frame is None:
             raise RuntimeError("the frames were read already")
-        if at_ms > self._time_ms(frame) and base:
-            start = self._stream.start_time or 0
-            # Back to a key frame. Formats without an index may not find one.
-            with suppress(av.error.FFmpegError):
-                self._container.seek(start + round(at_ms / 1_000 / base), stream=self._stream)
-                for frame in islice(self._decoded(), MAX_STILL_FRAMES):
-                    if self._time_ms(frame) >= at_ms:
-                        break
+        if at_ms > self._time_ms(frame):
+            try:
+                frames = self._decoded(self._packets_before(at_ms))
+            except av.error.FFmpegError:  # it has no index
+                frames = self._rest
+            for number, frame in enumerate(frames):
+                if self._time_ms(frame) >= at_ms:
+                    break
+                if number == MAX_STILL_FRAMES:
+                    raise _corrupt(f"it has no key frame in {MAX_STILL_FRAMES:,} frames")
         return self._pixels(frame)
 
-    def _decoded(self) -> Iterator[DecodedFrame]:
+    def _packets_before(self, at_ms: int) -> Iterator["av.Packet[VideoStream]"]:
+        """Return the packets from the last key frame on that is displayed before a time.
+
+        Raises:
+            FFmpegError: The file can't be read from there on.
+        """
+        stream, base = self._stream, self._stream.time_base or Fraction(1, 1_000)
+        start = self._start or 0
+        at = start + round(at_ms / 1_000 / base)
+        latest = at - MAX_REORDERED if self._is_avi else at
+        is_mpeg = self._container.format.name in _APPENDABLE
+        if is_mpeg:  # it seeks by times of decoding, and the first one is earlier
+            start -= round(MAX_GAP_SECONDS / base)
+        is_scanned = is_mpeg and self._size_bytes <= MAX_SCANNED_BYTES
+        for seconds in _STEPS_BACK_SECONDS[-1 if is_scanned else 0 :]:
+            self._container.seek(max(start, latest - round(seconds / base)), stream=stream)
+            packets = _packets(self._container, stream)
+            found: list[av.Packet[VideoStream]] = []
+            is_found = False
+            with suppress(av.error.FFmpegError):
+                for packet in packets:
+                    shown = packet.dts if self._is_avi else packet.pts
+                    if packet.is_keyframe and shown is not None and shown <= latest:
+                        is_found = True
+                        found.clear()
+                    found.append(packet)
+                    if packet.dts is not None and packet.dts > at:
+                        break
+            if is_found:
+                break
+        return chain(found, packets)
+
+    def _decoded(self, packets: Iterator["av.Packet[VideoStream]"]) -> Iterator[DecodedFrame]:
         """Yield decoded frames. Skip damaged parts, and end where the file can't be followed."""
-        packets = _packets(self._container, self._stream)
         context = self._stream.codec_context
         is_first, is_cut_start = True, False
+        before: int | None = None
         while True:
             try:
                 packet = next(packets, None)
@@ -332,6 +380,8 @@ class VideoFile:
                 continue
             for frame in frames:
                 self._is_damaged |= frame.is_corrupt
+                if self._is_avi and not self._keyframes:
+                    before = frame.pts = _avi_time(frame, before)
                 if is_cut_start or not self._keyframes or _is_key(frame):
                     yield frame
                 if is_cut_start:
@@ -340,9 +390,10 @@ class VideoFile:
     def _time_ms(self, frame: DecodedFrame) -> int:
         """Return a frame's time after the first frame, in milliseconds."""
         pts = frame.pts if frame.pts is not None else frame.dts
-        return (
-            self._end_ms if pts is None else _after_start_ms(self._stream, pts)
-        )  # some AVI have no times
+        return self._end_ms if pts is None else self._after_start_ms(pts)
+
+    def _after_start_ms(self, pts: int) -> int:
+        return _milliseconds(self._stream, pts - (self._start or 0))
 
     def _duration_ms(self) -> int | None:
         stream = self._stream
@@ -394,6 +445,8 @@ def frame_times_ms(file: BinaryIO, limits: ImageLimits) -> "array[int]":
     with _open(fixed, demuxer_of(head)) as container:
         stream = _pictures(container, limits)
         is_vp8 = stream.codec_context.name == "vp8"
+        is_avi = container.format.name == "avi"
+        start = None if is_avi else stream.start_time or 0
         try:
             for packet in _packets(container, stream):
                 # The last packet is empty. Edit lists discard frames.
@@ -401,10 +454,11 @@ def frame_times_ms(file: BinaryIO, limits: ImageLimits) -> "array[int]":
                     continue
                 if is_vp8 and not bytes(packet)[0] & _VP8_SHOWN:
                     continue
-                pts = packet.pts if packet.pts is not None else packet.dts
+                pts = packet.dts if packet.pts is None or is_avi else packet.pts
                 if pts is None:
                     raise _corrupt("its frames have no times")
-                time_ms = _after_start_ms(stream, pts)
+                start = pts if start is None else start
+                time_ms = _milliseconds(stream, pts - start)
                 if time_ms > MAX_DURATION_MS:
                     raise _too_long(time_ms)
                 if len(times_ms) == MAX_TIMES:
@@ -501,9 +555,19 @@ def _is_key(frame: DecodedFrame) -> bool:
     return frame.key_frame or frame.pict_type == PictureType.NONE
 
 
-def _after_start_ms(stream: VideoStream, pts: int) -> int:
-    base = stream.time_base or Fraction(0)
-    return max(0, round((pts - (stream.start_time or 0)) * base * 1_000))
+def _avi_time(frame: DecodedFrame, before: int | None) -> int | None:
+    """Return the time of an AVI's frame in its time base, given that of the frame before.
+
+    AVI has no times of display, and FFmpeg's guesses are wrong for H.264 with B-frames. But frames
+    leave the decoder in the order of display, one for each packet.
+    """
+    if frame.dts is not None:
+        return frame.dts
+    return frame.pts if before is None else before + 1
+
+
+def _milliseconds(stream: VideoStream, ticks: int) -> int:
+    return max(0, round(ticks * (stream.time_base or Fraction(0)) * 1_000))
 
 
 def _reason(error: Exception) -> str:
