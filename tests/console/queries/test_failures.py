@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -23,7 +24,7 @@ from retinue_console.queries.failures import (
 from retinue_console.queries.filters import Filters
 from retinue_console.queries.gallery import images
 from retinue_console.queries.overview import failed_today
-from retinue_console.queries.runs import list_runs
+from retinue_console.queries.runs import ListedRun, list_runs
 from retinue_history.analysis.failures import Failures, failed_images, failure_causes
 from retinue_history.db.connections import Connection
 
@@ -137,18 +138,52 @@ def test_runs_are_listed_once_the_newest_first(record: Record, reader: Connectio
     while True:
         page = list_runs(reader, filters, wanted=3, seconds=0)
         seen += page.rows
-        record([], [run(images[len(seen) % 9], event_id=str(len(seen)), version="2")])
+        later = NOON + timedelta(days=1)
+        record([], [run(images[0], event_id=str(len(seen)), version="2", started_at=later)])
         if page.next is None:
             break
         filters = Filters.model_validate({"after": page.next})
-    assert [one.key for one in seen] == [
-        *(f"{n}.jpg" for n in reversed(range(4))),
-        *(f"{n}.jpg" for n in reversed(range(9))),
+    assert [(one.key, one.detector) for one in seen] == [
+        *((f"{n}.jpg", "objects") for n in reversed(range(4, 9))),
+        *((f"{n}.jpg", name) for n in reversed(range(4)) for name in ("faces", "objects")),
     ]
     assert {one.detector for one in list_runs(reader, Filters(), "failed").rows} == {"faces"}
-    later = Filters(since=datetime.fromisoformat("2026-01-01T12:08:00Z"), version="1")
-    assert [one.key for one in list_runs(reader, later).rows] == ["8.jpg"]
+    last = Filters(since=datetime.fromisoformat("2026-01-01T12:08:00Z"), version="1")
+    assert [one.key for one in list_runs(reader, last).rows] == ["8.jpg"]
     assert list_runs(reader, Filters(prefix="s3://others/")).rows == ()
+
+
+def test_runs_of_an_outcome_or_version_are_those_of_all_that_have_it(
+    record: Record, reader: Connection
+) -> None:
+    images = [image(f"{n}.jpg", NOON + timedelta(hours=7 * n)) for n in range(24)]
+    for n, one in enumerate(images):
+        record([one], [run(one, version=str(n % 5 % 3))])
+        if n % 4 == 0:
+            record([], [run(one, detector="faces", error_code="access_denied")])
+        if n % 7 == 0:
+            skip = {"outcome": "skipped", "retryable": True, "saved_usd": Decimal("0.001")}
+            more = {"event_id": f"skip {n}", "duration_ms": 0, "error_message": "not routed"}
+            record([], [run(one, detector="faces", error_code="not_routed", **skip, **more)])
+    everything = list_runs(reader, Filters()).rows
+    assert len(everything) == 24 + 6 + 4
+    for filters in (Filters(), Filters(version="2"), Filters(version="1", prefix="1")):
+        for outcome in (None, "succeeded", "failed", "skipped"):
+            shown: list[ListedRun] = []
+            after = filters
+            while after is not None:
+                page = list_runs(reader, after, outcome, wanted=3)
+                shown += page.rows
+                after = page.next and Filters.model_validate(
+                    filters.parameters() | {"after": page.next}
+                )
+            assert shown == [
+                one
+                for one in everything
+                if filters.version in (None, one.detector_version)
+                and outcome in (None, one.outcome)
+                and one.key.startswith(filters.prefix or "")
+            ]
 
 
 def test_failures_are_read_both_ways(record: Record, reader: Connection) -> None:

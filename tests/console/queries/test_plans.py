@@ -33,6 +33,14 @@ def reader(shared_history_url: str) -> Iterator[Connection]:
                 for n, one in enumerate(images)
             ],
         )
+        # A version that was used on two days, long before.
+        History(pool).record(
+            [],
+            [
+                run(images[days], detector="old", version="0", started_at=NOON - timedelta(days))
+                for days in (9, 30)
+            ],
+        )
     with psycopg.connect(shared_history_url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE images, runs, detections, labels, label_counts")
         for method in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin"):
@@ -140,9 +148,30 @@ def test_a_late_page_of_a_label_reads_as_much_as_the_first(
 def test_runs_and_detections_are_read_from_their_end(reader: Connection, plans: Plans) -> None:
     runs.list_runs(reader, Filters(), wanted=10)
     gallery.patches(reader, Filters(), wanted=10)
-    assert plans.used("pk_runs")
+    assert plans.used("ix_runs_started_at")
     assert plans.most_rows("runs") <= 30
     assert plans.most_rows("detections") <= 30
+
+
+@pytest.mark.parametrize(
+    ("filters", "outcome", "expected"),
+    [
+        (Filters(until=NOON + timedelta(minutes=20)), None, 10),
+        (Filters(version="0"), None, 2),
+        (Filters(version="2"), None, 0),
+        (Filters(), "failed", 0),
+        (Filters(detector="objects"), "skipped", 0),
+        (Filters(prefix="s3://photos/299."), None, 1),
+    ],
+    ids=lambda value: str(value),
+)
+def test_only_runs_of_days_that_have_such_runs_are_read(
+    reader: Connection, plans: Plans, filters: Filters, outcome: Any, expected: int
+) -> None:
+    found = runs.list_runs(reader, filters, outcome, wanted=10)
+    assert len(found.rows) == expected
+    assert plans.most_rows("runs") <= 15 or filters.prefix
+    assert "Seq Scan" not in plans.scans()
 
 
 def test_the_search_reads_indexes(reader: Connection, plans: Plans) -> None:

@@ -14,11 +14,12 @@ from uuid import UUID
 
 from psycopg import sql
 
-Order = Literal["uploaded", "found", "patches-found", "recorded"]
+Order = Literal["uploaded", "found", "patches-found", "started", "recorded"]
 """The order of a list, newest first.
 
 ``uploaded``: images by their upload. ``found``: images by the newest detection that matches.
-``patches-found``: detections by their time. ``recorded``: rows by their number.
+``patches-found``: detections by their time. ``started``: runs by their start. ``recorded``: rows by
+their number.
 """
 
 _MAX_LENGTH = 200
@@ -117,6 +118,24 @@ def directions(after: Cursor | None) -> dict[str, sql.SQL]:
     return {"down": up, "up": down} if after and after.backward else {"down": down, "up": up}
 
 
+def beyond_time(time: str, second: str, after: Cursor | None) -> list[sql.Composable]:
+    """Return the conditions on the rows beyond a place in a list by a time and another column.
+
+    The first condition is for the index.
+    """
+    if after is None:
+        return []
+    at, other = after.position
+    columns = {"time": sql.Identifier(time), "second": sql.Identifier(second)}
+    values = {"at": sql.Literal(at), "other": sql.Literal(other)}
+    condition = sql.SQL(
+        "{time} >= {at} AND ({time}, {second}) > ({at}, {other})"
+        if after.backward
+        else "{time} <= {at} AND ({time}, {second}) < ({at}, {other})"
+    )
+    return [condition.format(**columns, **values)]
+
+
 def beyond(column: str, after: Cursor | None) -> list[sql.Composable]:
     """Return the condition on the rows beyond a place in a list that is sorted by their number."""
     if after is None:
@@ -129,6 +148,7 @@ _ABSENT: dict[Order, tuple[bool, bool, bool]] = {
     "uploaded": (False, False, True),
     "found": (False, False, False),
     "patches-found": (False, True, False),
+    "started": (False, True, False),
     "recorded": (True, True, False),
 }
 """Which of time, image and number a cursor of each order lacks."""

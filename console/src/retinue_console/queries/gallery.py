@@ -16,7 +16,7 @@ from retinue_history.analysis.selection import split_place
 from retinue_history.db.connections import Connection
 from retinue_sdk import BoundingBox
 
-from retinue_console.queries.cursor import Cursor, beyond, continued, directions
+from retinue_console.queries.cursor import Cursor, beyond, beyond_time, continued, directions
 from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch, fetch_within
 from retinue_console.queries.search import BUCKETS
@@ -175,7 +175,7 @@ def patches(
     labels = _labels(connection, filters)
     after = continued(filters.after, "recorded" if labels is None else "patches-found")
     filters = _until_last(connection, filters, labels, days=1)
-    look = _patch_look(connection, filters, labels, _few(connection, filters))
+    look = _patch_look(connection, filters, labels, few_images(connection, filters))
     found = walk(connection, look, after, wanted=wanted, seconds=seconds)
     rows = tuple(_patch(row) for row in found.rows)
     return found.with_rows(rows)
@@ -264,7 +264,7 @@ def _matching_images(
     filters = _until_last(connection, filters, labels, days=days)
     first = None
     if labels is None:
-        look = _by_upload(connection, filters, _few(connection, filters))
+        look = _by_upload(connection, filters, few_images(connection, filters))
     else:
         look = _by_label(connection, filters, labels, _newest_run(connection, after))
         first = _CONFIDENT_LOOK if filters.of_confidence("found") else None
@@ -314,7 +314,7 @@ def _until_last(
     return filters.model_copy(update={"until": min(until, filters.until or until)})
 
 
-def _few(connection: Connection, filters: Filters) -> sql.Composable | None:
+def few_images(connection: Connection, filters: Filters) -> sql.Composable | None:
     """Return a condition that only ``FEW`` images meet, and that an index leads to.
 
     Returns:
@@ -403,7 +403,7 @@ def _by_upload(
         query = sql.SQL(_BY_UPLOAD).format(
             images=sql.SQL("images" if few is None else _ONLY).format(few),
             scanned=all_of(
-                *filters.between("uploaded_at"), *_beyond("uploaded_at", "image_id", after)
+                *filters.between("uploaded_at"), *beyond_time("uploaded_at", "image_id", after)
             ),
             conditions=all_of(*conditions),
             size=sql.Literal(size),
@@ -522,7 +522,7 @@ def _of_labels(
     """
     return sql.SQL(_OF_LABELS).format(
         labels=sql.Literal(labels),
-        scanned=all_of(*filters.between("detected_at"), *_beyond("detected_at", column, after)),
+        scanned=all_of(*filters.between("detected_at"), *beyond_time("detected_at", column, after)),
         second=sql.Identifier(column),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)) if columns else sql.SQL("*"),
         size=sql.Literal(size),
@@ -550,24 +550,6 @@ def _looked(
         sorted(matched, key=lambda one: one[0].position, reverse=forward),
         last[0] if last else None,
     )
-
-
-def _beyond(time: str, second: str, after: Cursor | None) -> list[sql.Composable]:
-    """Conditions on the rows beyond a place in a list, newest first by a time and another column.
-
-    The first condition is for the index.
-    """
-    if after is None:
-        return []
-    at, other = after.position
-    columns = {"time": sql.Identifier(time), "second": sql.Identifier(second)}
-    values = {"at": sql.Literal(at), "other": sql.Literal(other)}
-    condition = sql.SQL(
-        "{time} >= {at} AND ({time}, {second}) > ({at}, {other})"
-        if after.backward
-        else "{time} <= {at} AND ({time}, {second}) < ({at}, {other})"
-    )
-    return [condition.format(**columns, **values)]
 
 
 def _has(view: str, image: str, matching: sql.Composable) -> sql.Composable:

@@ -1,19 +1,20 @@
-"""Runs, the newest first: attempts of detectors at images, and skips."""
+"""Runs, the last started first: attempts of detectors at images, and skips."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 from psycopg import sql
 from psycopg.rows import tuple_row
 from retinue_history.db.connections import Connection
 
-from retinue_console.queries.cursor import Cursor, beyond, continued, directions
+from retinue_console.queries.cursor import Cursor, beyond_time, continued, directions
 from retinue_console.queries.filters import Filters, all_of, compare
-from retinue_console.queries.reading import fetch
+from retinue_console.queries.gallery import NEWEST_FIRST, few_images
+from retinue_console.queries.reading import fetch, fetch_within
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
 
 Outcome = Literal["succeeded", "failed", "skipped"]
@@ -62,12 +63,12 @@ def list_runs(
     wanted: int = PAGE,
     seconds: float = PATIENCE_SECONDS,
 ) -> Page[ListedRun]:
-    """Return the next runs that match, in the order in which they were recorded.
+    """Return the next runs that match, the last started first.
 
     Raises:
         ValueError: The cursor belongs to another list.
     """
-    after = continued(filters.after, "recorded")
+    after = continued(filters.after, "started")
     look = _look(connection, filters, outcome)
     found = walk(connection, look, after, wanted=wanted, seconds=seconds)
     rows = tuple(ListedRun(*row) for row in found.rows)
@@ -77,18 +78,30 @@ def list_runs(
 def _look(
     connection: Connection, filters: Filters, outcome: Outcome | None
 ) -> Callable[[Cursor | None, int, int], Looked[Sequence[Any]]]:
+    """Look at the runs before a place: those of some days, or those of few images."""
     conditions = [
         *filters.of_run("runs"),
         *filters.of_image(),
-        *filters.between("runs.started_at"),
         *([] if outcome is None else [compare("runs.outcome = {}", outcome)]),
     ]
+    days = _days(connection, filters, outcome)
+    few = few_images(connection, filters)
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
+        scanned = [*filters.between("started_at"), *beyond_time("started_at", "run_id", after)]
+        if outcome == "failed":  # these have an index
+            scanned.append(sql.SQL("outcome = 'failed'"))
         query = sql.SQL(_RUNS).format(
-            scanned=all_of(*beyond("run_id", after)),
+            candidates=sql.SQL(_OF_DAYS if few is None or size <= NEWEST_FIRST else _OF_FEW).format(
+                first=sql.Literal([first for first, _ in days]),
+                end=sql.Literal([end for _, end in days]),
+                few=few,
+                columns=sql.SQL(_COLUMNS),
+                scanned=all_of(*scanned),
+                size=sql.Literal(size),
+                **directions(after),
+            ),
             conditions=all_of(*conditions),
-            size=sql.Literal(size),
             wanted=sql.Literal(wanted),
             **directions(after),
         )
@@ -97,39 +110,98 @@ def _look(
             (row[1:] for row in rows if row[0] is None),
             reverse=after is None or not after.backward,
         )
-        last = next((row[1] for row in rows if row[0] == size), None)
+        last = next((row[1:3] for row in rows if row[0] == size), None)
         return Looked(
-            [(Cursor("recorded", number=row[0]), row) for row in matched],
-            None if last is None else Cursor("recorded", number=last),
+            [(_place(*row[:2]), row[1:]) for row in matched],
+            None if last is None else _place(*last),
         )
 
     return look
 
 
+def _place(started_at: datetime, run_id: int) -> Cursor:
+    return Cursor("started", started_at, number=run_id)
+
+
+def _days(
+    connection: Connection, filters: Filters, outcome: Outcome | None
+) -> list[tuple[date, date]]:
+    """Return the first day in UTC of each period in which such runs were counted, and its end.
+
+    A search for those of an old version then reads no others' days.
+    """
+    query = sql.SQL(_DAYS).format(
+        conditions=all_of(*filters.of_run("counted")), runs=sql.SQL(_COUNTED[outcome])
+    )
+    is_counted = outcome is not None or filters.of_run("counted")
+    days = fetch_within(connection, query, tuple_row) if is_counted else None
+    return [(date.min, date.max)] if days is None else days
+
+
+_COUNTED: dict[Outcome | None, LiteralString] = {
+    "succeeded": "runs - failed_runs",
+    "failed": "failed_runs",
+    "skipped": "skipped_runs",
+    None: "runs + skipped_runs",
+}
+"""Number of runs with an outcome, in the columns of ``run_counts``."""
+
+_DAYS = """SELECT lower(days), upper(days)
+FROM unnest((
+    SELECT range_agg(daterange(day, day + 1))
+    FROM (
+        SELECT day FROM run_counts AS counted WHERE {conditions} GROUP BY day HAVING sum({runs}) > 0
+    ) AS counted
+)) AS days"""
+
 _RUNS = """WITH looked AS MATERIALIZED (
-    SELECT *
-    FROM runs
-    WHERE {scanned}
-    ORDER BY run_id {down}
-    LIMIT {size}
+    {candidates}
 )
 (
     SELECT
-        NULL::bigint, runs.run_id, images.image_id, images.bucket, images.key, runs.detector,
-        runs.detector_version, runs.model_version, runs.outcome, runs.error_code, runs.started_at,
-        runs.duration_ms, runs.detection_count, runs.price_usd
+        NULL::bigint, runs.started_at, runs.run_id, images.image_id, images.bucket, images.key,
+        runs.detector, runs.detector_version, runs.model_version, runs.outcome, runs.error_code,
+        runs.started_at, runs.duration_ms, runs.detection_count, runs.price_usd
     FROM looked AS runs
     JOIN images ON images.image_id = runs.image_id
     WHERE {conditions}
-    ORDER BY runs.run_id {down}
+    ORDER BY runs.started_at {down}, runs.run_id {down}
     LIMIT {wanted}
 )
 UNION ALL
 (
     SELECT
-        count(*) OVER (), run_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL
+        count(*) OVER (), started_at, run_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL
     FROM looked
-    ORDER BY run_id {up}
+    ORDER BY started_at {up}, run_id {up}
     LIMIT 1
 )"""
+
+# All but the raw response.
+_COLUMNS = """run_id, image_id, detector, detector_version, model_version, outcome, error_code,
+    started_at, duration_ms, detection_count, price_usd"""
+
+# The periods follow each other, so that those after enough runs aren't read.
+_OF_DAYS = """SELECT found.*
+    FROM (
+        SELECT *
+        FROM unnest({first}::date[], {end}::date[]) AS days (first, "end")
+        ORDER BY first {down}
+    ) AS days
+    CROSS JOIN LATERAL (
+        SELECT {columns}
+        FROM runs
+        WHERE started_at >= days.first::timestamp AT TIME ZONE 'UTC'
+            AND started_at < days.end::timestamp AT TIME ZONE 'UTC'
+            AND {scanned}
+        ORDER BY started_at {down}, run_id {down}
+        LIMIT {size}
+    ) AS found
+    LIMIT {size}"""
+
+_OF_FEW = """SELECT {columns}
+    FROM (SELECT image_id AS id FROM images WHERE {few} OFFSET 0) AS images
+    CROSS JOIN LATERAL (SELECT * FROM runs WHERE image_id = id AND {scanned} OFFSET 0) AS runs
+    ORDER BY started_at {down}, run_id {down}
+    LIMIT {size}"""

@@ -275,6 +275,7 @@ runs = Table(
         unique=True,
         postgresql_where=text("outcome = 'succeeded'"),
     ),
+    Index("ix_runs_started_at", "started_at"),
     Index("ix_runs_failed", "started_at", postgresql_where=text("outcome = 'failed'")),
     Index("ix_runs_raw_response", "started_at", postgresql_where=text("raw_response IS NOT NULL")),
     Index(
