@@ -162,6 +162,30 @@ def test_a_queue_is_made_with_a_form_and_closed(client: Client) -> None:
     assert client.get(f"/review/{name}.json").json()["task"] is None
 
 
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("", None),
+        (" , \n ", None),
+        ("cat, dog,", ["cat", "dog"]),
+        (
+            '"tench, Tinca tinca", "12"" ruler",5\' pole',
+            ["tench, Tinca tinca", '12" ruler', "5' pole"],
+        ),
+        ("one\r\ntwo", ["one two"]),
+        ('"not closed', ["not closed"]),
+    ],
+)
+def test_labels_to_look_for_are_separated_by_commas(
+    client: Client, text: str, labels: list[str] | None
+) -> None:
+    name = f"form-{uuid.uuid4().hex[:8]}"
+    made = client.post("/review", data={"name": name, "strategy": "random", "labels": text})
+    assert made.status_code == 200, made.text
+    assert task_of(client, name)["scope"]["labels"] == labels
+    assert client.post(f"/review/{name}/close", data={}).status_code == 200
+
+
 def test_a_decision_about_many_is_previewed_made_and_undone_as_one(
     client: Client, queue: str
 ) -> None:

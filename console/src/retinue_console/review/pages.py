@@ -1,8 +1,9 @@
 """The list of queues, and the page on which a person reviews one image after the other."""
 
+import csv
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from pydantic import Field
@@ -79,18 +80,21 @@ def list_queues(call: Call[Parameters]) -> Page[Queues]:
     )
 
 
+_List: TypeAlias = Annotated[str, Field(max_length=100_000)]
+
+
 class QueueBody(Body):
     """A queue to make, as the form sends it."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     strategy: Strategy = "uncertain"
     size: int = Field(default=200, ge=1, le=MAX_SIZE)
-    detector: str = ""
-    label: str = ""
+    detector: _List = ""
+    label: _List = ""
     prefix: str = ""
     min_confidence: float = Field(default=0.0, ge=0, le=1)
-    kinds: str = ""
-    labels: str = ""
+    kinds: _List = ""
+    labels: _List = ""
     overlap: int = Field(default=1, ge=1, le=10)
     blind: bool = False
     gold: str = ""
@@ -119,8 +123,9 @@ class QueueBody(Body):
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    """Return the parts of a list that commas separate."""
-    return tuple(part for each in text.split(",") if (part := each.strip()))
+    """Return the parts of a list that commas separate; one with a comma is in double quotes."""
+    [parts] = csv.reader([" ".join(text.splitlines())], skipinitialspace=True)
+    return tuple(part for each in parts if (part := each.strip()))
 
 
 def make_queue(call: Call[Parameters]) -> Response:
