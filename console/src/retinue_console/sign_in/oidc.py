@@ -30,6 +30,10 @@ from retinue_console.sign_in.sign_in import Render, SignIn, note_refusal
 SIGN_IN_SECONDS = 600
 """How long a person may take to sign in at the provider."""
 
+MAX_PENDING = 8
+"""How many sign-ins a browser may have begun, such as one a tab. Load balancers refuse requests
+with too many cookies."""
+
 MAX_ADDRESS = 1_000
 """Maximum length of the address to return to. A cookie has room for 4,096 characters."""
 
@@ -134,21 +138,21 @@ class OidcSignIn(SignIn):
         response = _redirect(f"{address}{'&' if '?' in address else '?'}{urlencode(query)}")
         next_ = local_address(request.query_params.get("next", ""), self._base_path)
         pending = {"state": state, "nonce": nonce, "verifier": verifier, "next": next_}
-        self._pending.write(response, pending)
+        self._pending.limit(request, response, MAX_PENDING)
+        self._pending.write(response, pending, of=state)
         return response
 
     def _finish(self, request: Request) -> Response:
         """Take the provider's answer, and begin a session."""
-        pending = self._pending.read(request)
         query = request.query_params
-        if pending is None or not compare_digest(
-            query.get("state", "").encode(), pending["state"].encode()
-        ):
+        state = query.get("state", "")
+        pending = self._pending.read(request, of=state)
+        if pending is None or not compare_digest(state.encode(), pending["state"].encode()):
             raise HTTPException(
                 400,
                 "This sign-in took too long, was begun elsewhere, or is finished already. "
                 + START_AGAIN,
-                headers=self._pending.deletion(),
+                headers=self._pending.deletion(of=state),
             )
         try:
             claims = self._claims(query, pending)
@@ -156,7 +160,7 @@ class OidcSignIn(SignIn):
         except ClaimsError as error:
             note_refusal(str(error))
             raise HTTPException(
-                403, f"{error} {START_AGAIN}", headers=self._pending.deletion()
+                403, f"{error} {START_AGAIN}", headers=self._pending.deletion(of=state)
             ) from error
         # Only groups with rights: some people are in hundreds, and a cookie is small.
         groups = [one for one in groups_of(claims, self._settings) if one in self._grants.groups]
@@ -164,7 +168,7 @@ class OidcSignIn(SignIn):
         self._session.write(
             response, {"login": login, "name": name_of(claims), "groups": sorted(set(groups))}
         )
-        self._pending.delete(response)
+        self._pending.delete(response, of=state)
         return response
 
     def _claims(self, query: Mapping[str, str], pending: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -223,7 +227,9 @@ def _digest(token: str) -> bytes:
 
 
 class _Cookie:
-    """An encrypted cookie that expires.
+    """An encrypted cookie that expires, or several of one purpose.
+
+    ``of`` tells these apart: tabs that are opened together sign in at the same time.
 
     Args:
         purpose: Its purpose. A cookie of one purpose isn't read for another.
@@ -256,9 +262,9 @@ class _Cookie:
         self._name = f"{prefix}retinue-{purpose}"
         self._ended: dict[bytes, float] = {}  # digests, and when they expire anyway
 
-    def read(self, request: HTTPConnection) -> dict[str, Any] | None:
+    def read(self, request: HTTPConnection, of: str = "") -> dict[str, Any] | None:
         """Return the cookie's content; ``None`` if it wasn't written here, or is too old."""
-        token = request.cookies.get(self._name)
+        token = request.cookies.get(self._name_of(of))
         if token is None or _digest(token) in self._ended:
             return None
         try:
@@ -268,11 +274,11 @@ class _Cookie:
         written: dict[str, Any] = json.loads(text)
         return written
 
-    def write(self, response: Response, values: Mapping[str, Any]) -> None:
+    def write(self, response: Response, values: Mapping[str, Any], of: str = "") -> None:
         """Set it."""
         text = json.dumps(values, ensure_ascii=False).encode()
         token = self._fernet.encrypt_at_time(text, int(self._clock())).decode()
-        self._set(response, token, self._seconds)
+        self._set(response, self._name_of(of), token, self._seconds)
 
     def end(self, request: HTTPConnection) -> None:
         """Reject the cookie of a request from now on, including copies."""
@@ -283,19 +289,29 @@ class _Cookie:
         ended[_digest(request.cookies[self._name])] = now + self._seconds
         self._ended = ended
 
-    def delete(self, response: Response) -> None:
+    def delete(self, response: Response, of: str = "") -> None:
         """Remove it from the browser."""
-        self._set(response, "", 0)
+        self._set(response, self._name_of(of), "", 0)
 
-    def deletion(self) -> dict[str, str]:
+    def deletion(self, of: str = "") -> dict[str, str]:
         """Return the header that removes it from the browser."""
         response = Response()
-        self.delete(response)
+        self.delete(response, of)
         return {"Set-Cookie": response.headers["set-cookie"]}
 
-    def _set(self, response: Response, value: str, seconds: int) -> None:
+    def limit(self, request: HTTPConnection, response: Response, most: int) -> None:
+        """Make room for another: if the browser has so many of them, remove all."""
+        ours = re.compile(rf"{self._name}-[0-9a-f]{{16}}")
+        names = [name for name in request.cookies if ours.fullmatch(name)]
+        for name in names if len(names) >= most else []:
+            self._set(response, name, "", 0)
+
+    def _name_of(self, of: str) -> str:
+        return self._name if of == "" else f"{self._name}-{_digest(of).hex()[:16]}"
+
+    def _set(self, response: Response, name: str, value: str, seconds: int) -> None:
         response.set_cookie(
-            self._name,
+            name,
             value,
             max_age=seconds,
             path=self._path,
