@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
@@ -33,9 +34,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def address(services: Services) -> Iterator[str]:
-    """The address of a console."""
+@contextmanager
+def served(services: Services) -> Iterator[str]:
+    """Serve a console; yields its address."""
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(services), port=0, log_level="error", lifespan="off", ws="none", loop="asyncio"
@@ -47,9 +48,18 @@ def address(services: Services) -> Iterator[str]:
         assert thread.is_alive()
         thread.join(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def address(services: Services) -> Iterator[str]:
+    """The address of a console."""
+    with served(services) as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,14 +3,18 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeAlias
 
 import pytest
+from console.browser.conftest import served
 from console.conftest import image_of as image_of_key
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from retinue_console.database import Database, Reviews
+from retinue_console.page import Services
+from retinue_console.settings import ConsoleSettings
 from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
 from retinue_history.analysis.selection import Selection
 from retinue_history.review.answer import Answer, AnswerItem
@@ -176,6 +180,43 @@ def test_a_draft_survives_a_reload(task: Page) -> None:
     expect(task.locator("#items")).to_contain_text("rejected")
     task.reload()
     expect(task.locator("#items")).to_contain_text("rejected")
+
+
+def test_people_who_share_a_browser_have_drafts_of_their_own(
+    browser: Browser, services: Services, queue: str
+) -> None:
+    settings = ConsoleSettings(
+        sign_in="header",
+        trusted_proxies="127.0.0.1",
+        proxy_secret="s" * 20,
+        login_rights={"ann": ["reviewer"], "bob": ["reviewer"]},
+    )
+    with (
+        served(replace(services, settings=settings)) as address,
+        closing(browser.new_context()) as context,
+        closing(context.new_page()) as page,
+    ):
+
+        def show(login: str, query: str = "") -> None:
+            context.set_extra_http_headers(
+                {"X-Retinue-Proxy-Secret": "s" * 20, "X-Forwarded-Email": login}
+            )
+            page.goto(f"{address}/review/{queue}{query}")
+            page.wait_for_function("!document.getElementById('review').inert")
+
+        show("ann")
+        image = image_of(page)
+        press(page, "x")
+        show("bob", f"?image={image}")
+        expect(page.locator("#items")).to_contain_text("undecided")
+        show("ann")
+        expect(page.locator("#items")).to_contain_text("rejected")
+        press(page, "e", "Enter")
+        next_image(page, image)
+        show("bob")
+        expect(page.locator("#status")).to_have_text("")
+        press(page, "u")
+        expect(page.locator("#status")).to_have_text("There is nothing to undo.")
 
 
 def test_a_save_without_connection_is_sent_again_and_once(

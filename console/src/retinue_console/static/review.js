@@ -21,7 +21,8 @@ const suggested = JSON.parse(page.dataset.labels);
 const imageId = task.image.image_id;
 const name = task.image.key.split("/").pop();
 const keys = new Keys();
-const draft = new Draft(task.queue, imageId);
+const { person } = page.dataset;
+const draft = new Draft(task.queue, imageId, person);
 
 let items = task.shown.map((shown) => ({ shown, decision: null, kind: shown.kind, label: shown.label, box: shown.box }));
 let selected = items.length > 0 ? 0 : -1;
@@ -315,7 +316,7 @@ async function send(act, body, more) {
   say("Saving …");
   try {
     const result = await post(`${address}/${act}`, body, complain);
-    const saved = { queue: task.queue, image_id: imageId, name, adjudicates: task.adjudicates, draft: asDraft(), ...result, ...more };
+    const saved = { queue: task.queue, person, image_id: imageId, name, adjudicates: task.adjudicates, draft: asDraft(), ...result, ...more };
     last.write(saved);
     task.lease = null;
     if (isUndoAsked) {
@@ -398,7 +399,7 @@ const acts = {
       isUndoAsked = true;
       say("Undoing it as soon as it is saved …");
     } else {
-      const saved = last.read(task.queue);
+      const saved = last.read(task.queue, person);
       if (saved === null) say("There is nothing to undo.");
       else undo(saved);
     }
@@ -539,7 +540,7 @@ showKeys();
 const kept = draft.read();
 if (kept !== null && resume(kept)) say("Your draft was restored.");
 else if (task.mine !== null) fromAnswer(task.mine.answer);
-const saved = last.read(task.queue);
+const saved = last.read(task.queue, person);
 if (saved !== null && saved.image_id !== imageId) say(sentence(saved));
 show();
 page.inert = false;

@@ -2,7 +2,7 @@
 import { last, sentence, undoLast } from "./review_save.js";
 
 const place = document.getElementById("last");
-const saved = last.read(place.dataset.queue);
+const saved = last.read(place.dataset.queue, place.dataset.person);
 if (saved !== null) {
   const text = document.createElement("p");
   text.textContent = `${sentence(saved)} `;

@@ -50,12 +50,12 @@ export async function post(address, body, tell) {
   }
 }
 
-/** The draft of one image of a queue. */
+/** A person's draft of one image of a queue. People who share a browser don't see each other's. */
 export class Draft {
   #name;
 
-  constructor(queue, imageId) {
-    this.#name = `retinue-draft ${queue} ${imageId}`;
+  constructor(queue, imageId, person) {
+    this.#name = `retinue-draft ${queue} ${imageId} ${person}`;
   }
 
   read() {
@@ -74,11 +74,11 @@ export class Draft {
 
 const LAST = "retinue-last";
 
-/** The last save in this tab, to undo it. */
+/** A person's last save in this tab, to undo it. */
 export const last = {
-  read: (queue) => {
+  read: (queue, person) => {
     const found = stored("sessionStorage", LAST);
-    return found?.queue === queue ? found : null;
+    return found?.queue === queue && found.person === person ? found : null;
   },
   write: (saved) => store("sessionStorage", LAST, saved),
   remove: () => store("sessionStorage", LAST, null),
@@ -99,7 +99,7 @@ export function sentence(saved) {
 /** Undo the last save, and open its image with its answer. */
 export async function undoLast(address, saved, tell) {
   await post(`${address}/undo`, { image_id: saved.image_id, answer_id: saved.answer_id, key: uuid() }, tell);
-  if (saved.draft) new Draft(saved.queue, saved.image_id).write(saved.draft);
+  if (saved.draft) new Draft(saved.queue, saved.image_id, saved.person).write(saved.draft);
   last.remove();
   location.assign(`${address}?image=${saved.image_id}${saved.adjudicates ? "&adjudicate=true" : ""}`);
 }
