@@ -22,6 +22,9 @@ locals {
     key_arns = distinct(compact([for source in values(var.sources) : source.key_arn]))
   }
 
+  # Custom Labels models, which commands of operators look at and stop.
+  model_arns = compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.project_version_arn, "")]]))
+
   # How the pools hear of images: from topics, and from EventBridge.
   events = {
     topic_arns = merge(
@@ -217,6 +220,7 @@ module "migrations" {
   analyst  = module.database.analyst
 
   collection_ids      = compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.collection_id, "")]]))
+  model_arns          = local.model_arns
   analysts            = var.analysts
   analyst_connections = var.analyst_connections
   archive             = one(module.archive)
@@ -274,6 +278,7 @@ module "operator" {
   bucket_arns            = local.images.bucket_arns
   queue_arns             = [for pool in module.pool : pool.queue.arn]
   dead_letter_queue_arns = [for pool in module.pool : pool.dead_letter_queue.arn]
+  model_arns             = local.model_arns
 }
 
 module "console" {

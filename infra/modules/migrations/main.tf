@@ -49,7 +49,28 @@ resource "aws_iam_role_policy" "task" {
         "arn", data.aws_partition.current.partition, "rekognition", data.aws_region.current.id,
         data.aws_caller_identity.current.account_id, "collection/${id}",
       ])]
-    } if length(collections) > 0])
+      } if length(collections) > 0], [for statement in [
+      # `make retinue OWNER=1 ARGS="models stop"` also asks which of them run.
+      {
+        Sid      = "FindProjects"
+        Effect   = "Allow"
+        Action   = ["rekognition:DescribeProjects"]
+        Resource = ["*"] # AWS knows no resource for it
+      },
+      {
+        # A project's own ARN ends in a number that is not in its versions' ARNs.
+        Sid      = "LookAtModels"
+        Effect   = "Allow"
+        Action   = ["rekognition:DescribeProjectVersions"]
+        Resource = sort(distinct([for arn in var.model_arns : "${split("/version/", arn)[0]}/*"]))
+      },
+      {
+        Sid      = "StopModels"
+        Effect   = "Allow"
+        Action   = ["rekognition:StopProjectVersion"]
+        Resource = sort(tolist(var.model_arns))
+      },
+    ] : statement if length(var.model_arns) > 0])
   })
 }
 

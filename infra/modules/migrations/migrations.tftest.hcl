@@ -48,6 +48,33 @@ run "collections" {
   }
 }
 
+run "models" {
+  command = apply
+
+  variables {
+    model_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/v1/1700000000000"]
+  }
+
+  assert {
+    condition = { for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : statement.Sid => [statement.Action, statement.Resource] if strcontains(statement.Action[0], "rekognition") } == {
+      FindProjects = [["rekognition:DescribeProjects"], ["*"]]
+      LookAtModels = [["rekognition:DescribeProjectVersions"], ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]]
+      StopModels   = [["rekognition:StopProjectVersion"], ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/v1/1700000000000"]]
+    }
+    error_message = "the owner must be able to stop the pools' models, and no others"
+  }
+}
+
+run "refuses_every_model" {
+  command = plan
+
+  variables {
+    model_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/*"]
+  }
+
+  expect_failures = [var.model_arns]
+}
+
 run "refuses_a_connection_in_the_clear" {
   command = plan
 

@@ -1,6 +1,6 @@
 # A task for operators: `make retinue ENV=… ARGS="failures --since 1d"` runs any command of retinue in
-# it, inside the network, where the database and the queues are reachable. It reads the history, and
-# moves messages. What takes the owner's rights runs in the migrations' task.
+# it, inside the network, where the database and the queues are reachable. It reads the history, moves
+# messages, and looks at hosted models. What takes the owner's rights runs in the migrations' task.
 
 data "aws_region" "current" {}
 
@@ -34,7 +34,7 @@ resource "aws_iam_role_policy" "task" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid      = "SignInAsAnalyst"
         Effect   = "Allow"
@@ -70,7 +70,21 @@ resource "aws_iam_role_policy" "task" {
         Resource  = [var.task.key_arn]
         Condition = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.id}.amazonaws.com" } }
       },
-    ]
+      ], [for statement in [
+        {
+          Sid      = "FindProjects"
+          Effect   = "Allow"
+          Action   = ["rekognition:DescribeProjects"]
+          Resource = ["*"] # AWS knows no resource for it
+        },
+        {
+          # A project's own ARN ends in a number that is not in its versions' ARNs.
+          Sid      = "LookAtModels"
+          Effect   = "Allow"
+          Action   = ["rekognition:DescribeProjectVersions"]
+          Resource = sort(distinct([for arn in var.model_arns : "${split("/version/", arn)[0]}/*"]))
+        },
+    ] : statement if length(var.model_arns) > 0])
   })
 }
 

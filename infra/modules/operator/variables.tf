@@ -61,6 +61,17 @@ variable "dead_letter_queue_arns" {
   }
 }
 
+variable "model_arns" {
+  description = "ARNs of the versions of Custom Labels models that `retinue models status` describes`."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.model_arns : can(regex("^arn:[a-z-]+:rekognition:[a-z0-9-]+:[0-9]{12}:project/[^/*]+/version/[^/*]+/[0-9]+$", arn))])
+    error_message = "model_arns must be ARNs of models' versions, such as arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/v1/1700000000000."
+  }
+}
+
 variable "archive" {
   description = "The archive: its URI, and the statements of an IAM policy that let a task read it (modules/archive). Null: none."
   type = object({
