@@ -61,17 +61,6 @@ resource "aws_db_parameter_group" "this" {
     value = "600000"
   }
 
-  dynamic "parameter" {
-    for_each = tonumber(local.major) >= 16 ? ["20"] : []
-
-    content {
-      # Only members of pg_use_reserved_connections, such as workers, can use the last connections.
-      name         = "reserved_connections"
-      value        = parameter.value
-      apply_method = "pending-reboot"
-    }
-  }
-
   lifecycle {
     create_before_destroy = true
   }

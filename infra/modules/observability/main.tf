@@ -176,7 +176,7 @@ resource "aws_cloudwatch_metric_alarm" "connections" {
   count = var.database_identifier == null ? 0 : 1
 
   alarm_name          = "${var.name}-database-connections"
-  alarm_description   = "The database refused a connection, because it has too many. The last 20 are reserved for workers."
+  alarm_description   = "The database refused a connection, because it has too many. pg_stat_activity shows whose they are."
   namespace           = "Retinue/${var.name}"
   metric_name         = aws_cloudwatch_log_metric_filter.refused_connections[0].name
   statistic           = "Sum"
