@@ -15,7 +15,7 @@ BUDGET = re.compile(
     r"^resource \"aws_budgets_budget\" .*?^  name += \"\$\{var\.name\}-(\w+)\"",
     re.MULTILINE | re.DOTALL,
 )
-HEADING = re.compile(r"^### NAME(?:-POOL)?-([a-z-]+)$", re.MULTILINE)
+HEADING = re.compile(r"^### NAME-((?:POOL-)?[a-z-]+)$", re.MULTILINE)
 NAMED = re.compile(
     r"`((?:aws|cli|console|docs|infra|migrations|plugins|sdk|tests|workers)/[\w./-]+|uv\.lock)`"
 )
@@ -27,7 +27,7 @@ SCHEDULED = re.compile(
 
 
 def alarms(modules: Path) -> set[str]:
-    """Return the alarms' names without the environment and the pool."""
+    """Return the alarms' names without the environment, with POOL for a pool's name."""
     found: set[str] = set()
     purposes = {
         name
@@ -41,11 +41,12 @@ def alarms(modules: Path) -> set[str]:
         assert len(names) == len(
             re.findall(r'"aws_cloudwatch_(?:metric|composite)_alarm"', text)
         ), file
-        for name in names:
-            if name == "budget-${each.key}":
+        pool = "POOL-" if file.parent.name == "pool" else ""
+        for name in (f"{pool}{name}" for name in names):
+            if name == "POOL-budget-${each.key}":
                 continue  # without actions
-            if name == "slo-${each.key}":
-                found |= {"slo-late", "slo-failed"}
+            if name == "POOL-slo-${each.key}":
+                found |= {"POOL-slo-late", "POOL-slo-failed"}
             elif "${each.key}" in name:
                 group = "topic_alarms" if "events" in name else "database_alarms"
                 each = re.search(rf"^  {group} = \{{\n(.*?)^  \}}", text, re.MULTILINE | re.DOTALL)

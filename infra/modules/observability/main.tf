@@ -204,6 +204,40 @@ resource "aws_cloudwatch_event_target" "this" {
   arn  = local.topic_arn
 }
 
+# The alarms' topic takes alarms by other rights than events, so an alarm can say that events are missing.
+resource "aws_cloudwatch_metric_alarm" "unannounced" {
+  alarm_name          = "${var.name}-unannounced"
+  alarm_description   = "EventBridge could not publish that a deployment failed, or that the key is to be deleted: does the topic's policy, or its key's, let EventBridge publish without conditions?"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [local.topic_arn]
+
+  metric_query {
+    id          = "failed"
+    expression  = "SUM([${join(", ", [for name in keys(local.events) : "FILL(${replace(name, "-", "_")}, 0)"])}])"
+    label       = "Events that could not be published"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = local.events
+
+    content {
+      id = replace(metric_query.key, "-", "_")
+
+      metric {
+        namespace   = "AWS/Events"
+        metric_name = "FailedInvocations"
+        dimensions  = { RuleName = aws_cloudwatch_event_rule.this[metric_query.key].name }
+        stat        = "Sum"
+        period      = 300
+      }
+    }
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "topic" {
   for_each = { for name, alarm in local.topic_alarms : name => alarm if var.image_topic_name != null }
 

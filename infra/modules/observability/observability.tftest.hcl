@@ -41,6 +41,11 @@ run "observability" {
   }
 
   assert {
+    condition     = toset(flatten([for query in aws_cloudwatch_metric_alarm.unannounced.metric_query : query.metric[*].dimensions.RuleName])) == toset([for rule in aws_cloudwatch_event_rule.this : rule.name])
+    error_message = "events that EventBridge can't publish must be an alarm"
+  }
+
+  assert {
     condition     = aws_cloudwatch_metric_alarm.database["storage"].threshold == 4294967296
     error_message = "4 GB are 4294967296 bytes"
   }

@@ -36,9 +36,27 @@ resource "aws_cloudwatch_metric_alarm" "undelivered" {
   count = length(var.events.buckets) > 0 ? 1 : 0
 
   alarm_name          = "${local.name}-events-undelivered"
-  alarm_description   = "EventBridge could not deliver events of images: are the policies of the queue and of the key right? The events are in the dead-letter queue, unless its policy is wrong, too."
+  alarm_description   = "EventBridge could not deliver events of images: are the policies of the queue and of the key right? They are in the dead-letter queue, unless ${local.name}-events-lost goes off."
   namespace           = "AWS/Events"
   metric_name         = "FailedInvocations"
+  dimensions          = { RuleName = aws_cloudwatch_event_rule.images[0].name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "lost" {
+  count = length(var.events.buckets) > 0 ? 1 : 0
+
+  alarm_name          = "${local.name}-events-lost"
+  alarm_description   = "EventBridge has lost events of images, because it could not leave them in the dead-letter queue. Restore its policy, then use `retinue backfill`."
+  namespace           = "AWS/Events"
+  metric_name         = "InvocationsFailedToBeSentToDlq"
   dimensions          = { RuleName = aws_cloudwatch_event_rule.images[0].name }
   statistic           = "Sum"
   period              = 300

@@ -281,6 +281,16 @@ run "existing_buckets" {
   }
 
   assert {
+    condition = {
+      for alarm in concat(aws_cloudwatch_metric_alarm.undelivered, aws_cloudwatch_metric_alarm.lost) : alarm.metric_name => alarm.dimensions.RuleName
+      } == {
+      FailedInvocations              = aws_cloudwatch_event_rule.images[0].name
+      InvocationsFailedToBeSentToDlq = aws_cloudwatch_event_rule.images[0].name
+    }
+    error_message = "events that EventBridge can't deliver, or leave in the dead-letter queue, must be noticed"
+  }
+
+  assert {
     condition     = contains(flatten([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : statement.Resource if statement.Action == ["kms:Decrypt"]]), var.images.key_arns[0])
     error_message = "workers must be able to decrypt images of every bucket"
   }
