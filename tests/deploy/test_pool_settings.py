@@ -55,3 +55,15 @@ def test_each_bad_option_is_named_with_its_pool() -> None:
 def test_each_bad_setting_is_named_with_its_pool(pool: dict[str, Any], problem: str) -> None:
     [found] = problems(detectors={"a": {}, "b": {}}, **pool)
     assert found.startswith(f"pool labels: {problem}")
+
+
+def test_a_budget_without_a_price_is_named_with_its_pool() -> None:
+    given: dict[str, Any] = {
+        "detectors": {"onnx-objects": {}, "rekognition-labels": {}, "of-a-plugin": {}},
+        "monthly_budgets_usd": dict.fromkeys(
+            ["onnx-objects", "rekognition-labels", "of-a-plugin"], 10
+        ),
+    }
+    [found] = problems(**given)
+    assert found.startswith("pool labels: monthly_budgets_usd: detector onnx-objects has no price")
+    assert problems(**given, prices={"onnx-objects": 0.001}) == []

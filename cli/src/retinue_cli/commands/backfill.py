@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 from retinue_history.analysis.existing_runs import ExistingRuns
 from retinue_sdk import S3Uri
-from retinue_workers.settings.settings import Settings
+from retinue_workers.settings.settings import Settings, prices_of
 
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
@@ -147,7 +147,6 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
     Assumes one call and one unit per image, and no earlier units in the month.
     """
     from retinue_sdk.plugins.manager import Plugins, plugin_errors
-    from retinue_workers.limits.budget import prices_of
 
     known = [] if per_second is None else [per_second]
     usd = Decimal(0)

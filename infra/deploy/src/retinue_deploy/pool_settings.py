@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
-from retinue_workers.settings.settings import Settings, explain
+from retinue_workers.settings.settings import Settings, explain, prices_of
 
 SETTINGS_OF_POOLS = """jsonencode({ for name, pool in var.pools : name => merge(pool.settings, {
 detectors = { for detector, options in pool.detectors :
@@ -52,6 +52,14 @@ def pool_problems(pools: Mapping[str, Mapping[str, Any]], region: str) -> Iterat
             fields = known.detector.options_model.model_fields if known else {}
             added = {"region": region} if "region" in fields else {}
             try:
-                plugins.make({name: {**added, **options}})
+                [detector] = plugins.make({name: {**added, **options}})
             except ConfigurationError as error:
                 yield f"pool {pool}: {error}"
+                continue
+            if name in settings.monthly_budgets_usd and not prices_of(
+                name, detector.capabilities, settings.prices.get(name)
+            ):
+                yield (
+                    f"pool {pool}: monthly_budgets_usd: detector {name} has no price, so its "
+                    "budget would never be spent; set its price in prices, or drop the budget"
+                )

@@ -18,11 +18,10 @@ from retinue_history import (
     month_of,
 )
 from retinue_sdk import Capabilities, ConfigurationError, Price
-from retinue_sdk.price import flat
 
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
-from retinue_workers.settings.settings import TierPrice, as_tiers
+from retinue_workers.settings.settings import TierPrice, prices_of
 
 log = structlog.get_logger(__name__)
 
@@ -302,15 +301,3 @@ class Budget:
             ),
             Decimal(0),
         )
-
-
-def prices_of(
-    detector: str, capabilities: Capabilities, wanted: Sequence[TierPrice] | None
-) -> tuple[Price, ...]:
-    """Return the settings' price, or the detector's own; empty if it is free."""
-    own = capabilities.prices
-    if wanted is not None:
-        prices: tuple[Price, ...] = (as_tiers(wanted, own[0].billing_group if own else detector),)
-    else:
-        prices = own or (flat(capabilities.usd_per_unit, detector),)
-    return prices if any(tier.usd for price in prices for tier in price.tiers) else ()

@@ -19,9 +19,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from retinue_sdk import ConfigurationError, Price, Tier
+from retinue_sdk import Capabilities, ConfigurationError, Price, Tier
 from retinue_sdk.limits import MAX_PX
 from retinue_sdk.options import DescribedModel
+from retinue_sdk.price import flat
 
 from retinue_workers.settings.detectors import Detectors, check_named, parse_detectors
 from retinue_workers.settings.hosted_models import ModelPolicy
@@ -399,6 +400,18 @@ def as_tiers(tiers: Sequence[TierPrice], group: str) -> Price:
         ValueError: They are out of order, or the last one has a limit.
     """
     return Price(tuple(Tier(tier.up_to_units, tier.usd) for tier in tiers), group)
+
+
+def prices_of(
+    detector: str, capabilities: Capabilities, wanted: Sequence[TierPrice] | None
+) -> tuple[Price, ...]:
+    """Return the settings' price, or the detector's own; empty if it is free."""
+    own = capabilities.prices
+    if wanted is not None:
+        prices: tuple[Price, ...] = (as_tiers(wanted, own[0].billing_group if own else detector),)
+    else:
+        prices = own or (flat(capabilities.usd_per_unit, detector),)
+    return prices if any(tier.usd for price in prices for tier in price.tiers) else ()
 
 
 def check_names(environment: Mapping[str, str]) -> None:
