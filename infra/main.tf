@@ -263,7 +263,7 @@ module "pool" {
   config                = each.value
   gpu_capacity_provider = !each.value.gpu ? null : var.existing_cluster != null ? var.existing_cluster.gpu_capacity_provider : module.gpu_capacity[each.key].name
   events                = local.events
-  images                = local.images
+  images                = merge(local.images, { key_arns = distinct(concat(local.images.key_arns, var.model_key_arns)) })
   database              = module.database.worker
   alarm_topic_arn       = module.observability.alarm_topic_arn
   canary_minutes        = var.canary_minutes

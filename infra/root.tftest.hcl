@@ -47,6 +47,7 @@ run "everything" {
 
   variables {
     model_project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
+    model_key_arns     = ["arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000003"]
     retention          = { detections_months = 24, raw_responses_days = 90 }
     archive            = { detectors = ["onnx-objects", "rekognition-labels"] }
   }

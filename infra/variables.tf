@@ -97,6 +97,18 @@ variable "sources" {
 variable "existing_key_arn" {
   description = "ARN of an existing KMS key to use instead of a new one. Its policy must allow what modules/key allows."
   type        = string
+variable "model_key_arns" {
+  description = "ARNs of the KMS keys that encrypt models and reference images that detectors' options name (s3://…), unless it is the environment's key or one of sources. Workers may decrypt with them through S3."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.model_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", arn))])
+    error_message = "model_key_arns must be ARNs of KMS keys, such as arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000, not of aliases."
+  }
+}
+
   default     = null
 }
 

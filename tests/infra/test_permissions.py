@@ -214,6 +214,8 @@ def test_a_worker_may_read_what_its_options_name(
     assert set(allowed("cascade")["s3:GetObject"]) == others
     assert set(allowed("faces")["s3:GetObject"]) == others | references
     assert set(allowed("faces")["s3:GetObjectVersion"]) == others | references
+    key = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000003"
+    assert key in allowed("objects")["kms:Decrypt"]
     endpoints = resources(stack, "aws_vpc_endpoint").values()
     [storage] = [values for values in endpoints if values["vpc_endpoint_type"] == "Gateway"]
     *_, objects = json.loads(storage["policy"])["Statement"]

@@ -53,7 +53,7 @@ variable "events" {
 }
 
 variable "images" {
-  description = "Buckets with images, and the KMS keys of those that are encrypted with another key than task.key_arn."
+  description = "Buckets with images, and the KMS keys of these and other objects that workers read, if it isn't task.key_arn."
   type = object({
     bucket_arns = list(string)
     key_arns    = optional(list(string), [])
