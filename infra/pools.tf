@@ -87,9 +87,27 @@ variable "pools" {
     alarm_age_seconds    = optional(number, 1800)
     alarm_failed_percent = optional(number, 10)
   }))
+  nullable = false
 
   validation {
     condition     = length(var.pools) > 0
     error_message = "pools is empty: give at least one, such as pools = { labels = { detectors = { rekognition-labels = {} } } }."
+  }
+  # An attribute that is null has its default. Values of maps and lists have none.
+  validation {
+    condition = alltrue([for pool in values(var.pools) : try(alltrue([for value in flatten(concat(
+      [for options in values(pool.detectors) : values(options)],
+      values(pool.prices), values(pool.monthly_budgets_usd), values(pool.settings),
+      pool.key_prefixes, pool.key_suffixes, pool.gpu_instance_types,
+      [for tiers in values(pool.price_tiers) : [for tier in tiers : tier.usd]],
+      [for route in values(pool.routes) : [for patterns in concat(
+        [for list in [route.bucket, route.key, route.extension, route.content_type] : list if list != null],
+        [for map in [route.metadata, route.tags] : values(map) if map != null],
+        [for found in route.found : concat([found.detector], [for list in [found.label, found.kind] : list if list != null])],
+      ) : patterns]],
+      [for isolation in values(pool.isolation) : isolation != null ? true : null],
+      [for policy in values(pool.hosted_models) : [for window in policy.windows : [window.cron, window.minutes]]],
+    )) : value != null]), false)])
+    error_message = "pools has null where a map or list has a value: a pool, a detector, an option, a price, a prefix or the like. Leave out the entry."
   }
 }

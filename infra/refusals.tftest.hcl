@@ -34,3 +34,61 @@ run "refuses_bad_input" {
 
   expect_failures = [var.environment, var.log_retention_days, var.image_tag, var.pools, var.database_clients]
 }
+
+run "refuses_null_for_an_option" {
+  command = plan
+
+  variables {
+    pools = { labels = { detectors = { rekognition-labels = { min_confidence = null } } } }
+  }
+
+  expect_failures = [var.pools]
+}
+
+run "refuses_null_for_a_detector" {
+  command = plan
+
+  variables {
+    pools = { labels = { detectors = { rekognition-labels = null } } }
+  }
+
+  expect_failures = [var.pools]
+}
+
+run "refuses_null_for_a_pattern_of_a_route" {
+  command = plan
+
+  variables {
+    pools = { labels = { detectors = { rekognition-labels = {} }, routes = { rekognition-labels = { tags = { review = [null] } } } } }
+  }
+
+  expect_failures = [var.pools]
+}
+
+run "refuses_null_for_a_price" {
+  command = plan
+
+  variables {
+    pools = { labels = { detectors = { rekognition-labels = {} }, prices = { rekognition-labels = null } } }
+  }
+
+  expect_failures = [var.pools]
+}
+
+run "takes_null_for_the_default" {
+  command = plan
+
+  variables {
+    pools              = { labels = { detectors = { rekognition-labels = {} }, prices = null, max = null } }
+    sources            = null
+    database           = null
+    database_clients   = null
+    retention          = null
+    analysts           = null
+    alarm_emails       = null
+    egress             = null
+    protect            = null
+    create_bucket      = null
+    log_retention_days = null
+  }
+}

@@ -15,6 +15,7 @@ variable "repository_name" {
   description = "Name of the ECR repository that bootstrap/ creates."
   type        = string
   default     = "retinue"
+  nullable    = false
 }
 
 variable "image_tag" {
@@ -56,6 +57,7 @@ variable "create_bucket" {
   description = "Whether to create an image bucket. Without one, images come from sources alone."
   type        = bool
   default     = true
+  nullable    = false
 
   validation {
     condition     = var.create_bucket || length(var.sources) > 0
@@ -76,7 +78,8 @@ variable "sources" {
     key_arn     = optional(string)
     topic_arn   = optional(string)
   }))
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition = alltrue([for source in values(var.sources) : alltrue([
@@ -94,9 +97,6 @@ variable "sources" {
   }
 }
 
-variable "existing_key_arn" {
-  description = "ARN of an existing KMS key to use instead of a new one. Its policy must allow what modules/key allows."
-  type        = string
 variable "model_key_arns" {
   description = "ARNs of the KMS keys that encrypt models and reference images that detectors' options name (s3://…), unless it is the environment's key or one of sources. Workers may decrypt with them through S3."
   type        = list(string)
@@ -109,6 +109,9 @@ variable "model_key_arns" {
   }
 }
 
+variable "existing_key_arn" {
+  description = "ARN of an existing KMS key to use instead of a new one. Its policy must allow what modules/key allows."
+  type        = string
   default     = null
 }
 
@@ -159,6 +162,7 @@ variable "arm64" {
   description = "Whether tasks run on ARM64 (Graviton), which costs about 20 % less. Pools with a GPU run on X86_64. `make deploy` builds the container image for it."
   type        = bool
   default     = false
+  nullable    = false
 
   validation {
     condition     = !var.arm64 || !anytrue([for pool in values(var.pools) : pool.gpu])
@@ -170,6 +174,7 @@ variable "egress" {
   description = "How tasks in the new VPC reach AWS: endpoints (no internet at all), nat (NAT gateways), or public (public addresses and no way in: cheapest at rest)."
   type        = string
   default     = "endpoints"
+  nullable    = false
 
   validation {
     condition     = var.egress != "public" || var.existing_vpc != null || !anytrue([for pool in values(var.pools) : pool.gpu])
@@ -190,12 +195,14 @@ variable "vpc_cidr" {
   description = "Address range of the new VPC."
   type        = string
   default     = "10.42.0.0/16"
+  nullable    = false
 }
 
 variable "zone_count" {
   description = "Number of availability zones with subnets, 2 or 3."
   type        = number
   default     = 2
+  nullable    = false
 }
 
 variable "zone_ids" {
@@ -208,6 +215,7 @@ variable "endpoint_zone_count" {
   description = "Number of availability zones with interface endpoints or NAT gateways."
   type        = number
   default     = 2
+  nullable    = false
 }
 
 variable "database" {
@@ -222,19 +230,22 @@ variable "database" {
     allow_major_version_upgrade = optional(bool, false)
     apply_immediately           = optional(bool, false)
   })
-  default = {}
+  default  = {}
+  nullable = false
 }
 
 variable "protect" {
   description = "Whether the database and a bucket with images in it refuse to be destroyed."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "model_project_arns" {
   description = "ARNs of Custom Labels projects and versions (patterns allowed) whose models are stopped when they run without work. An empty list leaves the reaper out."
   type        = list(string)
   default     = []
+  nullable    = false
 }
 
 variable "retention" {
@@ -244,13 +255,15 @@ variable "retention" {
     raw_responses_days  = optional(number)
     deleted_images_days = optional(number, 30)
   })
-  default = {}
+  default  = {}
+  nullable = false
 }
 
 variable "alarm_emails" {
   description = "E-mail addresses that receive alarms."
   type        = set(string)
   default     = []
+  nullable    = false
 }
 
 variable "monthly_budget_usd" {
@@ -273,6 +286,7 @@ variable "log_retention_days" {
   description = "Days for which logs are kept."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
@@ -290,6 +304,7 @@ variable "analysts" {
   description = "Names of people who ask questions, such as [\"ann\"]. Each has a login of its own, analyst_NAME. A name that is removed can no longer connect."
   type        = set(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for name in var.analysts : can(regex("^[a-z][a-z0-9_]{0,39}$", name))])
@@ -301,6 +316,7 @@ variable "analyst_connections" {
   description = "Maximum number of concurrent connections of each analyst."
   type        = number
   default     = 5
+  nullable    = false
 }
 
 variable "database_clients" {
@@ -309,7 +325,8 @@ variable "database_clients" {
     security_group_ids = optional(map(string), {})
     cidr_blocks        = optional(set(string), [])
   })
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition     = alltrue([for name, id in var.database_clients.security_group_ids : startswith(id, "sg-") && name != "workers"])
