@@ -3,9 +3,10 @@
 import csv
 import io
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
@@ -249,6 +250,22 @@ def test_no_half_written_file(cli: Cli, photos: Photos, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     cli("export", "--format", "csv", "missing/out.csv", exit_code=1)
     cli("export", "--format", "csv", "/dev/null")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_part_of_a_file(
+    cli: Cli, photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def interrupted(_: object, __: object, file: IO[bytes], ___: object) -> None:
+        file.write(b"half")
+        assert len(list(tmp_path.iterdir())) == 1
+        signal.raise_signal(number)
+
+    monkeypatch.setattr("retinue_cli.data.export.write_csv", interrupted)
+    ended = cli("export", "out.csv", exit_code=143)
+    assert ended.stderr.strip() == "error: ended by SIGTERM"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_memory_does_not_grow_with_the_history(cli: Cli, history_url: str, engine: Any) -> None:

@@ -2,10 +2,13 @@
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -62,9 +65,16 @@ _COMMANDS = {name: place for group in _GROUPS.values() for name, place in group.
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, which shells report for other programs."""
 
+TERMINATED = 143
+"""Exit code after SIGTERM: 128 + SIGTERM."""
+
 CLOSED_PIPE = 141
 """Exit code if the reader of the output ends early, as `head` does: 128 + SIGPIPE, which shells
 report for other programs."""
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM arrived. It ends a command as Ctrl-C does: temporary files are removed."""
 
 
 class _Failure(click.ClickException):
@@ -85,21 +95,24 @@ class _Commands(click.Group):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command and exit.
 
-        The exit code is 1 after a failure, 2 after wrong usage, 130 after Ctrl-C, and 141 if the
-        reader of the output is gone.
+        The exit code is 1 after a failure, 2 after wrong usage, 130 after Ctrl-C, 143 after
+        SIGTERM, and 141 if the reader of the output is gone.
         """
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
+            with _signals_end_it():
+                code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
             _print_error(error)
             if isinstance(error, click.NoSuchOption):
                 _explain_hyphens(extra.get("args") or sys.argv[1:])
-            sys.exit(INTERRUPTED if _was_interrupted(error) else error.exit_code)
+            sys.exit(_code_of_signal(error) or error.exit_code)
         except click.Abort as error:
             # Click makes an Abort of Ctrl-C, of the end of standard input, and of the answer no.
             cause = error.__cause__ or error.__context__
+            if isinstance(cause, _TerminatedError):
+                _print_error(click.ClickException("ended by SIGTERM"))
             if isinstance(cause, KeyboardInterrupt):
-                sys.exit(INTERRUPTED)
+                sys.exit(_code_of_signal(cause))
             said = "no answer on standard input" if isinstance(cause, EOFError) else "not confirmed"
             _print_error(click.ClickException(f"{said}; nothing was done"))
             sys.exit(1)
@@ -109,16 +122,16 @@ class _Commands(click.Group):
             _discard_output()
             sys.exit(CLOSED_PIPE)
         except OSError as error:
-            is_interrupted = _was_interrupted(error)
+            code = _code_of_signal(error)
             if error.errno in _NO_SPACE:
                 where = error.filename or "standard output or a file"  # a write has no name
                 _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
                 _discard_output()
-            elif is_interrupted:
+            elif code:
                 _print_error(click.ClickException(f"stopped, with an error: {error}"))
             else:
                 raise
-            sys.exit(INTERRUPTED if is_interrupted else 1)
+            sys.exit(code or 1)
         sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -167,12 +180,48 @@ class _Commands(click.Group):
             raise _Failure(str(error)) from error
 
 
-def _was_interrupted(error: BaseException) -> bool:
-    """Return whether an error occurred while Ctrl-C ended the command."""
+@contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """End the command in order at SIGTERM and SIGHUP, unless they are ignored, as by nohup."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        ctrl_c = signal.getsignal(signal.SIGINT)
+        try:
+            if callable(ctrl_c):  # while a plugin's code runs, it keeps the plugin from hiding it
+                ctrl_c(number, frame)
+        except KeyboardInterrupt:
+            pass
+        raise _TerminatedError
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        signal.raise_signal(signal.SIGTERM)  # a worker and the console handle it themselves
+
+    ours: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {signal.SIGTERM: terminate, signal.SIGHUP: hang_up}
+        ours = {
+            number: handler
+            for number, handler in handlers.items()
+            if signal.getsignal(number) is signal.SIG_DFL
+        }
+    for number, handler in ours.items():
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _code_of_signal(error: BaseException) -> int | None:
+    """Return the exit code if an error occurred while a signal ended the command."""
     earlier: BaseException | None = error
-    while earlier is not None and not isinstance(earlier, KeyboardInterrupt):
+    while earlier is not None:
+        if isinstance(earlier, KeyboardInterrupt):
+            return TERMINATED if isinstance(earlier, _TerminatedError) else INTERRUPTED
         earlier = earlier.__cause__ or earlier.__context__
-    return earlier is not None
+    return None
 
 
 def _explain_hyphens(arguments: Sequence[str]) -> None:
@@ -246,5 +295,5 @@ def retinue() -> None:
     any, all commands use the history under .retinue that `retinue run` creates.
 
     The exit code is 0 after success, 1 after a failure, 2 for a wrong argument or setting, 130
-    after Ctrl-C, and 141 if the reader of the output ends early, as `head` does.
+    after Ctrl-C, 143 after SIGTERM, and 141 if the reader of the output ends early, as `head` does.
     """
