@@ -1,6 +1,7 @@
 """After a shortage, detectors get less work. An image fails only if others succeed."""
 
 import errno
+import math
 import os
 from typing import Any
 
@@ -17,7 +18,7 @@ from retinue_sdk import (
     InvalidImageError,
     RetriableError,
 )
-from retinue_workers.detectors import load_limit
+from retinue_workers.detectors import load_limit, suspects
 from retinue_workers.detectors.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation.protocol import error_data, error_of
 from retinue_workers.detectors.load_limit import LoadLimit
@@ -189,22 +190,35 @@ class Judge:
 
     def fails(self, task: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
         """Return whether the image is to blame after it met a shortage once more."""
-        self._clock += 1_000
+        self._clock += 31
         monkeypatch.setattr(load_limit.time, "monotonic", lambda: self._clock)
         answer = self.suspects.note(task, Answer(MemoryError("big"), work.NOW))
-        return bool(answer.value.is_images_fault)  # type: ignore[union-attr]
+        is_images_fault = bool(answer.value.is_images_fault)  # type: ignore[union-attr]
+        if is_images_fault:
+            self.suspects.acquit(task)
+        return is_images_fault
 
     def passes(self) -> None:
         self.suspects.note(work.task(), Answer(Findings(), work.NOW))
 
 
-def test_without_others_that_pass_no_image_is_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_none_passes_no_image_is_to_blame_until_the_shortage_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     judge, tasks = Judge(), [work.task() for _ in range(5)]
-    for _ in range(20):
-        verdicts = [judge.fails(task, monkeypatch) for task in tasks]
-        assert not any(verdicts)
+    assert [judge.fails(task, monkeypatch) for task in tasks] == [False] * 4 + [True]
     assert judge.gate.lets_probes_pass
-    assert all(judge.pauses)
+    assert [judge.fails(task, monkeypatch) for task in tasks[:4]] == [True] * 4
+    assert judge.pauses[-5:] == [suspects.LASTING_PAUSE_SECONDS] * 5
+    assert not judge.gate.reasons()
+    assert not judge.fails(work.task(), monkeypatch), "a shortage that ended counts no more"
+
+
+def test_a_success_ends_a_shortage_that_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, tasks = Judge(), [work.task() for _ in range(9)]
+    assert not any(judge.fails(task, monkeypatch) for task in tasks[:4])
+    judge.passes()
+    assert not any(judge.fails(task, monkeypatch) for task in tasks[4:8])
 
 
 def test_an_image_that_fails_alone_while_others_pass_is_to_blame(
@@ -219,9 +233,10 @@ def test_an_image_that_fails_alone_while_others_pass_is_to_blame(
     assert judge.gate.reasons() == {}
 
 
-def test_an_outage_that_lasts_costs_few_images_however_slowly_they_come(
+def test_an_outage_costs_few_images_until_it_lasts_however_slowly_they_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(suspects, "LASTING_SECONDS", math.inf)
     judge = Judge()
     judge.passes()
     blamed = 0
@@ -276,6 +291,22 @@ def test_an_image_that_alone_needs_too_much_fails_alone(
         rig.upload("poison.jpg" if number == place else key)
     rig.work_off({"hostile-shortage": {"key_fragment": "poison", "seconds": 0.002, **options}})
     assert rig.outcomes("hostile-shortage") == ["resources_exhausted"] + ["succeeded"] * 59
+
+
+@pytest.mark.parametrize("isolation", [{}, {"hostile-shortage": {}}], ids=["thread", "process"])
+def test_a_detector_that_always_lacks_memory_fails_alone(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, isolation: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(suspects, "LASTING_SECONDS", 0.5)
+    monkeypatch.setattr(suspects, "LASTING_PAUSE_SECONDS", 0.01)
+    number = 4 if isolation else 60
+    for key in keys(number):
+        rig.upload(key)
+    always = {"key_fragment": "", "max_concurrency": 2}
+    rig.work_off({"hostile-shortage": always, "bytes": {}}, isolation=isolation, within_seconds=60)
+    code = "detector_crashed" if isolation else "resources_exhausted"
+    assert rig.outcomes("hostile-shortage") == [code] * number
+    assert rig.outcomes("bytes") == ["succeeded"] * number
 
 
 def test_a_start_that_lacks_memory_is_tried_until_there_is_some(

@@ -193,9 +193,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Check the service it depends on for throttling or an outage.",
     ),
     "detector_crashed": ErrorCode(
-        "The detector's own process ended during the call, at every receive of the "
-        "message: a crash in native code, or a memory limit (the detector's or the "
-        "kernel's).",
+        "The detector's own process ended during the call: by a crash in native code at "
+        "every receive of the message, or [for lack of memory](delivery.md#resource-shortages) "
+        "by its own limit or the kernel's.",
         "yes",
         "The message has the signal or exit status. Fix the detector, or give it more memory.",
     ),
@@ -206,9 +206,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "See the traceback at the log event `filter_failed`. Fix or uninstall the plugin.",
     ),
     "resources_exhausted": ErrorCode(
-        "The image needs more memory, files, threads or disk space than available: it "
-        "failed three times alone [while others "
-        "succeeded](delivery.md#resource-shortages).",
+        "The image alone needs more memory, files, threads or disk space than available, "
+        "[while others succeed, or none does for two minutes]"
+        "(delivery.md#resource-shortages).",
         "yes",
         "Give the worker more, or exclude such images with a route.",
     ),

@@ -24,6 +24,12 @@ MOST_BLAMED = 2
 PASSES_PER_SUSPECT = 2
 """If there are more suspects, how many other images must succeed for each."""
 
+LASTING_SECONDS = 120.0
+"""How long a shortage may last without a success before images fail that have it alone."""
+
+LASTING_PAUSE_SECONDS = 5.0
+"""Pause after such a failure. It limits how many images fail because of something else."""
+
 
 class Suspects:
     """The images of one detector whose objects are refused, or that caused a shortage.
@@ -49,6 +55,7 @@ class Suspects:
         self._suspects: dict[Task, int] = {}  # how many others had succeeded at the first error
         self._passed = 0
         self._blamed = 0
+        self._lacking_since: float | None = None  # no image succeeded since then
 
     def note(self, task: Task, answer: Answer) -> Answer:
         """Record an answer for a task's image.
@@ -60,12 +67,12 @@ class Suspects:
         if isinstance(value, Findings | EncodedFindings):
             self._passed += 1
             self._blamed = 0
+            self._lacking_since = None
             self._load.record_success()
             if self._suspects:
                 self._gate.open(self._cause)
         elif isinstance(value, ObjectRefusedError):
             self._suspect(task, _text(value))
-            return answer
         elif is_shortage(value):
             is_images_fault, pause_seconds = self._note_shortage(task, answer, format_error(value))
             crashed = isinstance(value, DetectorCrashedError)
@@ -76,26 +83,29 @@ class Suspects:
                 is_images_fault=is_images_fault,
             )
             return replace(answer, value=shortage)
-        if task in self._suspects:
-            self.acquit(task)
         return answer
 
     def acquit(self, task: Task) -> None:
         """Remove a task's image from the suspects."""
         if self._suspects.pop(task, None) is not None and not self._suspects:
+            self._lacking_since = None
             self._gate.open(self._cause)
 
     def _note_shortage(self, task: Task, answer: Answer, reason: str) -> tuple[bool, float]:
         """Return whether the image is the cause, and the detector's pause in seconds."""
-        took_seconds = answer.duration_ms * answer.batch_size / 1_000
-        began_at = time.monotonic() - took_seconds
+        now = time.monotonic()
+        began_at = now - answer.duration_ms * answer.batch_size / 1_000
         self._suspect(task, reason)
+        if self._lacking_since is None:
+            self._lacking_since = now
         if answer.batch_size == 1 and self._load.was_single(began_at):
             task.shortages += 1
             if task.shortages >= TRIES_ALONE and self._others_passed(task):
                 self._blamed += 1
-                self.acquit(task)
                 self._load.restore()
+                return True, 0.0
+            if now - self._lacking_since >= LASTING_SECONDS:
+                self._pause(LASTING_PAUSE_SECONDS)
                 return True, 0.0
         pause_seconds = self._load.reduce(began_at, reason)
         self._pause(pause_seconds)

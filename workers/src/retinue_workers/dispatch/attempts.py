@@ -56,12 +56,22 @@ class Attempts:
             runner: The runner that is asked; ``None`` if only routes are.
             ask: Returns the next answer.
         """
+        try:
+            return await self._conclude(task, runner, ask)
+        finally:
+            if runner is not None:
+                runner.suspects.acquit(task)
+
+    async def _conclude(
+        self,
+        task: Task,
+        runner: DetectorRunner | None,
+        ask: Callable[[], Awaitable[Answer | TaskResult]],
+    ) -> Concluded | TaskResult:
         retrying_since: float | None = None
         for attempt in count(1):
             answer = await ask()
             if not isinstance(answer, Answer):
-                if runner is not None:
-                    runner.suspects.acquit(task)
                 return answer
             if runner is not None:
                 answer = runner.suspects.note(task, answer)
