@@ -19,7 +19,7 @@ from retinue_sdk import (
     RetriableError,
 )
 from retinue_workers.detectors.bill import billed_units
-from retinue_workers.detectors.errors import DetectorRaisedError
+from retinue_workers.detectors.errors import DetectorRaisedError, InvalidAnswerError
 from retinue_workers.detectors.isolation.child import packed
 from retinue_workers.detectors.isolation.process import read_answer
 from retinue_workers.detectors.isolation.protocol import MAX_TEXT_CHARACTERS, pack, unpack
@@ -40,6 +40,7 @@ errors: st.SearchStrategy[Exception] = st.one_of(
     st.builds(DetectorNotReadyError, texts, retry_after_seconds=seconds, billed_units=units),
     st.builds(DetectorError, texts, billed_units=units),
     st.builds(ConfigurationError, texts),
+    st.builds(InvalidAnswerError, texts, billed_units=units),
     st.builds(ValueError, texts),
 )
 

@@ -22,6 +22,7 @@ from retinue_sdk import (
 )
 from retinue_sdk.errors import format_error, format_plugin_frames
 from retinue_workers.detectors.encoding import FindingsEncoder, InvalidResultError
+from retinue_workers.detectors.errors import wrong_type
 
 from retinue_cli.options.detectors import detector_argument, findings_encoder
 from retinue_cli.options.json_flag import json_flag, plugins_print_beside
@@ -176,7 +177,7 @@ def _checked(result: object, encoder: FindingsEncoder) -> Result:
     """Return the answer, or the error that the worker records instead."""
     if isinstance(result, DetectorError):
         return result
-    reason = f"detect returned a {type(result).__name__}, not Findings or DetectorError"
+    reason = str(wrong_type(result))
     if isinstance(result, Findings):
         try:
             encoder.encode(result, None)

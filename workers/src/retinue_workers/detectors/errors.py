@@ -3,8 +3,20 @@
 from retinue_sdk import DetectorError, DetectorNotReadyError, InvalidImageError
 
 
-class InvalidAnswerError(TypeError):
+class InvalidAnswerError(DetectorError):
     """A detector returned a value that isn't an answer, or the wrong number of answers."""
+
+
+def wrong_type(result: object) -> InvalidAnswerError:
+    """Return the error for a result that is neither findings nor an error."""
+    kind = type(result).__name__
+    return InvalidAnswerError(f"detect returned a {kind}, not Findings or DetectorError")
+
+
+def wrong_number(results: int, images: int) -> InvalidAnswerError:
+    """Return the error for the wrong number of results, of which at most one is too many."""
+    number = results if results < images else "more"
+    return InvalidAnswerError(f"detect returned {number} results for {images} image(s)")
 
 
 class DetectorCrashedError(DetectorError):

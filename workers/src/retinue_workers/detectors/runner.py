@@ -35,6 +35,8 @@ from retinue_workers.detectors.errors import (
     DetectorTimeoutError,
     InvalidAnswerError,
     MessageExpiredError,
+    wrong_number,
+    wrong_type,
 )
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.hang_detector import HangDetector
@@ -557,10 +559,7 @@ class DetectorRunner:
         finally:
             self._inside.discard(call)  # also if the call was abandoned
         if len(results) != len(images):
-            number = len(results) if len(results) < len(images) else "more"
-            wrong = InvalidAnswerError(
-                f"detect returned {number} results for {len(images)} image(s)"
-            )
+            wrong = wrong_number(len(results), len(images))
             return [self._raised(wrong, len(images))] * len(images)
         answers = [self._checked(result) for result in results]
         if not self._filters:
@@ -573,10 +572,7 @@ class DetectorRunner:
         ]
 
     def _checked(self, result: object) -> Findings | BaseException:
-        if isinstance(result, Findings | DetectorError):
-            return result
-        kind = type(result).__name__
-        return InvalidAnswerError(f"detect returned a {kind}, not Findings or DetectorError")
+        return result if isinstance(result, Findings | DetectorError) else wrong_type(result)
 
     def _raised(self, error: BaseException, images: int) -> BaseException:
         if isinstance(error, InvalidAnswerError):

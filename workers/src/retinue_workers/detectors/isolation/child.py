@@ -33,6 +33,7 @@ from retinue_sdk import (
 )
 
 from retinue_workers.detectors.bill import billed_units
+from retinue_workers.detectors.errors import wrong_number, wrong_type
 from retinue_workers.detectors.isolation.protocol import (
     MAX_TEXT_CHARACTERS,
     JsonMessage,
@@ -199,9 +200,7 @@ def _answer(
         if not isinstance(error, DetectorError | ConfigurationError):
             head["traceback"] = _traceback(error)
     if len(results) != len(images):
-        number = len(results) if len(results) < len(images) else "more"
-        wrong = TypeError(f"detect returned {number} results for {len(images)} image(s)")
-        results = [wrong] * len(images)
+        results = [wrong_number(len(results), len(images))] * len(images)
     try:
         head["model_version"] = _model_version(session)
     except Exception as error:  # noqa: BLE001 - the worker needs to know
@@ -226,8 +225,7 @@ def _invalid(result: object, reason: str) -> InvalidImageError:
 def packed(result: object) -> bytes:
     """Encode one answer, or the reason why it is invalid."""
     if not isinstance(result, Findings | BaseException):
-        kind = type(result).__name__
-        result = TypeError(f"detect returned a {kind}, not Findings or DetectorError")
+        result = wrong_type(result)
     try:
         return pack(answer_data(result))
     except MemoryError:

@@ -22,7 +22,7 @@ from retinue_sdk import (
 )
 
 from retinue_workers.detectors.bill import billed_units
-from retinue_workers.detectors.errors import DetectorRaisedError, ShortageError
+from retinue_workers.detectors.errors import DetectorRaisedError, InvalidAnswerError, ShortageError
 from retinue_workers.detectors.shortage import is_shortage
 
 JsonMessage: TypeAlias = dict[str, Any]
@@ -147,6 +147,8 @@ def error_data(error: BaseException) -> JsonMessage:
             }
         case ConfigurationError():
             data |= {"kind": "configuration"}
+        case InvalidAnswerError():
+            data |= {"kind": "invalid_answer"}
         case _:
             data["message"] = f"{type(error).__name__}: {data['message']}"
     return data
@@ -183,6 +185,8 @@ def error_of(data: JsonMessage) -> Exception:
             )
         case "configuration":
             return ConfigurationError(message)
+        case "invalid_answer":
+            return InvalidAnswerError(message, billed_units=billed_units)
     return DetectorRaisedError(message, billed_units=billed_units)
 
 
