@@ -155,6 +155,19 @@ async def test_what_sqs_does_not_confirm_is_not_done(server: Server) -> None:
     assert list(failed.value.messages) == [MESSAGES[2]]
 
 
+async def test_a_receipt_that_expired_is_logged_once(server: Server) -> None:
+    server.default = Reply(
+        body=b'{"Failed": [{"Id": "0", "Code": "InvalidParameterValue", "SenderFault": true}]}'
+    )
+    message = Message("m", "r", "{}", 1)
+    with capture_logs() as logged:
+        async with queue_of(server) as queue:
+            for _ in range(3):  # heartbeats
+                await queue.change_visibility([message], 120)
+            await queue.delete([message])
+    assert [entry["event"] for entry in logged] == ["receipt_expired"]
+
+
 @pytest.mark.parametrize(
     "code", ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "InvalidAddress"]
 )

@@ -37,6 +37,7 @@ class Message:
         receive_count: Number of receives, including this one; 1 or more.
         sent_at: When it was sent, in seconds since the epoch; ``None`` if unknown.
         received_at: When it was received, on the monotonic clock in seconds.
+        is_expired: Whether SQS has refused the receipt handle permanently.
     """
 
     message_id: str
@@ -45,6 +46,7 @@ class Message:
     receive_count: int
     sent_at: float | None = None
     received_at: float = field(default_factory=time.monotonic)
+    is_expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

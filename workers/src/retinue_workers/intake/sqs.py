@@ -210,11 +210,13 @@ class SqsQueue:
                 break
             else:
                 for refused in refused_entries(answer.body, len(batch)):
-                    if refused.is_final:  # the receipt handle has expired permanently
-                        log.info("receipt_expired", reason=refused.reason)
-                    else:
-                        failed.append(batch[refused.index])
+                    message = batch[refused.index]
+                    if not refused.is_final:
+                        failed.append(message)
                         reason = refused.reason
+                    elif not message.is_expired:  # each heartbeat would log it again
+                        message.is_expired = True
+                        log.info("receipt_expired", reason=refused.reason)
         if failed:
             raise QueueUnavailableError(f"{complaint}: {reason}", failed)
 
