@@ -95,10 +95,15 @@ def test_forgetting_does_not_wait_for_a_fetch() -> None:
     assert image.pixels().shape == (2, 4, 3)
 
 
-def test_pixels_cannot_be_changed() -> None:
-    pixels = Image.from_bytes(png()).pixels()
+@pytest.mark.parametrize("format_", ["BMP", "JPEG", "PNG"])
+def test_pixels_cannot_be_changed(format_: str) -> None:
+    file = BytesIO()
+    PillowImage.new("RGB", (4, 2)).save(file, format_)
+    pixels = Image.from_bytes(file.getvalue()).pixels()
     with pytest.raises(ValueError, match="read-only"):
         pixels[0, 0, 0] = 1
+    with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+        pixels.setflags(write=True)
     assert np.array(pixels).flags.writeable
 
 

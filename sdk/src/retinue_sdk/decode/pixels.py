@@ -102,7 +102,7 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
             )
             pixels = _load_partly(data, limits) if is_partial else _load(data, limits)
     pixels.setflags(write=False)
-    return pixels
+    return pixels.view()  # NumPy makes no view of a read-only array writable, even if asked
 
 
 def decode_smaller(
