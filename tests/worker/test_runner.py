@@ -126,6 +126,13 @@ async def test_a_pause_holds_every_call_until_it_is_over(make: Make) -> None:
         assert rig.gate.reasons() == {}, "it looked at an image"
 
 
+async def test_tasks_that_come_just_before_a_pause_ends_wait_for_it(make: Make) -> None:
+    async with running(make()) as rig:
+        for _ in range(50):
+            rig.runner.pause(0.0004, "stopped")  # uvloop's timers have milliseconds
+            assert await values(ask(rig, *tasks(3))) == ["ok"] * 3
+
+
 async def test_errors_of_single_images_leave_the_gate_closed_only_if_it_did_not_look(
     make: Make,
 ) -> None:

@@ -185,6 +185,7 @@ class DetectorRunner:
         self._is_started = False
         self._is_stopping = False
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
         self._starting: asyncio.Task[None] | None = None
 
     @property
@@ -367,12 +368,13 @@ class DetectorRunner:
     def _wake_at(self, due: float, now: float) -> None:
         """Start calls at ``due``. An earlier timer remains: it sets the next one."""
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._wakes_at <= due:
                 return
             self._timer.cancel()
             self._timer = None
         if due < math.inf:
             loop = asyncio.get_running_loop()
+            self._wakes_at = due  # uvloop's handle for a delay near 0 doesn't have its time
             self._timer = loop.call_later(due - now, self._wake)
 
     def _wake(self) -> None:
