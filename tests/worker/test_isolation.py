@@ -91,6 +91,39 @@ def test_a_plugin_that_is_one_file_works_in_a_process_of_its_own(tmp_path: Path)
     assert said[1] != os.getpid()
 
 
+FAILING = """
+from retinue_sdk import Capabilities, Detector, DetectorOptions, Input, InvalidImageError
+
+class Failing(Detector[DetectorOptions]):
+    name = "failing"
+    version = "1"
+    capabilities = Capabilities(Input.REFERENCE)
+
+    def detect(self, images):
+        large = b"1" * 2**24
+        raise InvalidImageError("blank", code="blank")
+"""
+
+
+def test_an_error_keeps_no_memory_of_the_process(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    [made] = Plugins((), folder=tmp_path).make({"failing": {}})
+    isolated = IsolatedDetector(
+        made,
+        Isolation(max_memory_bytes=2**28),
+        limits=ImageLimits(),
+        timeout_seconds=30,
+        max_answer_bytes=100_000,
+    )
+    isolated.start()
+    try:
+        for _ in range(20):  # more than fit at a time
+            [answer] = isolated.detect([Image.from_bytes(b"?")])
+            assert str(answer) == "blank"
+    finally:
+        isolated.close()
+
+
 def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) -> None:
     rig.upload("a.png", photograph())
     rig.upload("b.jpg", b"no picture")
@@ -157,13 +190,15 @@ def test_a_hang_in_c_is_killed_and_its_thread_goes_on(rig: Rig) -> None:
     assert rig.outcomes("hostile-crashes") == ["detector_timeout", "succeeded"]
 
 
-def test_a_process_that_dies_between_calls_costs_no_image(rig: Rig) -> None:
+def test_a_process_that_dies_between_calls_costs_no_image(rig: Rig, logged: list[Any]) -> None:
     with rig.running({"echo": {}}, isolation={"echo": {}}):
         for process in children():
             process.kill()
         rig.upload("a.jpg")
         rig.wait_until_empty(60)
     assert rig.outcomes("echo") == ["succeeded"]
+    [lost] = [entry for entry in logged if entry["event"] == "detector_process_lost"]
+    assert lost["reason"] == "it was ended by SIGKILL (out of memory?)"
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,43 @@ async def test_a_call_is_let_go_without_the_garbage_collector(make: Make) -> Non
             gc.enable()
 
 
+class Held:
+    """A large array of a plugin."""
+
+
+@pytest.mark.parametrize("kind", [InvalidImageError, RuntimeError, ExceptionGroup])
+@pytest.mark.parametrize("returned", [False, True], ids=["raised", "returned"])
+async def test_an_error_keeps_nothing_of_the_detectors_variables(
+    make: Make, kind: type[Exception], *, returned: bool
+) -> None:
+    held: list[weakref.ref[Held]] = []
+
+    def fail() -> None:
+        array = Held()
+        held.append(weakref.ref(array))
+        raise ExceptionGroup("two", [ValueError("a")]) if kind is ExceptionGroup else kind("no")
+
+    def script(image: Image) -> Any:
+        try:
+            fail()
+        except Exception as error:
+            if not returned:
+                raise
+            wrapped = InvalidImageError("no")
+            wrapped.__cause__ = error
+            return wrapped
+
+    async with running(make(script)) as rig:
+        gc.collect()
+        gc.disable()
+        try:
+            answers = await asyncio.gather(*ask(rig, *tasks(3)))
+            assert not any(isinstance(answer.value, Findings) for answer in answers)
+            await until(lambda: not any(one() for one in held))
+        finally:
+            gc.enable()
+
+
 @pytest.mark.parametrize("centuries", [1e10, 1e300])
 async def test_a_pause_of_centuries_is_no_error(make: Make, centuries: float) -> None:
     detector = make()

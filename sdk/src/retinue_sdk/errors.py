@@ -165,6 +165,26 @@ def format_error(error: BaseException) -> str:
         return type(error).__name__
 
 
+def drop_tracebacks(error: BaseException) -> None:
+    """Remove the tracebacks of an error and its causes, after it has been logged.
+
+    Their frames have the image, and variables of a plugin that can be as large. What refers to the
+    error is often among them. The cycle would keep the bytes until the garbage collector runs,
+    which counts objects, not bytes.
+    """
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = None
+        left += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
+
+
 _CALLERS = frozenset(
     {"retinue_sdk", "retinue_workers", "retinue_cli", "asyncio", "click", "pluggy", "pydantic"}
 )

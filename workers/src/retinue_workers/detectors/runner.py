@@ -27,7 +27,7 @@ from retinue_sdk import (
     Media,
 )
 from retinue_sdk.detector import preparation_of
-from retinue_sdk.errors import format_error
+from retinue_sdk.errors import drop_tracebacks, format_error
 
 from retinue_workers.detectors.call import Call, QueuedTask, current_call
 from retinue_workers.detectors.encoding import EncodedFindings, FindingsEncoder
@@ -574,13 +574,17 @@ class DetectorRunner:
         ]
 
     def _checked(self, result: object) -> Findings | BaseException:
-        return result if isinstance(result, Findings | DetectorError) else wrong_type(result)
+        if isinstance(result, DetectorError):
+            drop_tracebacks(result)
+            return result
+        return result if isinstance(result, Findings) else wrong_type(result)
 
     def _raised(self, error: BaseException, images: int) -> BaseException:
         if isinstance(error, InvalidAnswerError):
             log.error("detector_misbehaved", detector=self.name, reason=str(error))
         elif not isinstance(error, DetectorError | ConfigurationError):
             log.error("detector_raised", detector=self.name, images=images, exc_info=error)
+        drop_tracebacks(error)
         return error
 
     def _note_response(self, values: Sequence[Findings | BaseException]) -> None:

@@ -14,6 +14,7 @@ from typing import IO
 
 import structlog
 from retinue_sdk import Findings, Image, ImageLimits, InvalidImageError
+from retinue_sdk.errors import drop_tracebacks
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
@@ -146,6 +147,7 @@ class VideoFrames:
         except Exception as error:  # noqa: BLE001 - of S3, the decoder or a shortage
             result = error
         if isinstance(result, Exception):
+            drop_tracebacks(result)
             task.billed_units += outcome.billed_units
         if isinstance(result, Findings | Exception):
             return outcome.answer(result)

@@ -9,6 +9,7 @@ from typing import Self, TypeAlias
 import structlog
 from retinue_sdk import DetectorError, Image, Input
 from retinue_sdk.decoding_memory import DecodingMemoryError
+from retinue_sdk.errors import drop_tracebacks
 
 from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 
@@ -229,18 +230,6 @@ def _load(image: Image, form: Form) -> Exception | None:
     except Exception as error:
         if not isinstance(error, DetectorError):  # a bug
             log.exception("image_failed", image_id=str(image.image_id))
-        _drop_tracebacks(error)
+        drop_tracebacks(error)
         return error
     return None
-
-
-def _drop_tracebacks(error: BaseException) -> None:
-    """Remove the tracebacks of an error and its causes.
-
-    Their frames refer to the image, and the image refers to the error. The cycle would keep the
-    image's bytes until the garbage collector runs, which counts objects, not bytes.
-    """
-    cause: BaseException | None = error
-    while cause is not None and cause.__traceback__ is not None:
-        cause.__traceback__ = None
-        cause = cause.__cause__ or cause.__context__

@@ -31,6 +31,7 @@ from retinue_sdk import (
     ImageReference,
     InvalidImageError,
 )
+from retinue_sdk.errors import drop_tracebacks
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.errors import wrong_number, wrong_type
@@ -207,6 +208,9 @@ def _answer(
         reason = f"model_version raised {type(error).__name__}: {error}"
         results = [_invalid(result, reason) for result in results]
     answers = [packed(result) for result in results]
+    for result in results:
+        if isinstance(result, BaseException):
+            drop_tracebacks(result)
     if sum(map(len, answers)) > max_bytes:
         reason = f"more than {max_bytes:,} bytes of results"
         answers = [packed(_invalid(result, reason)) for result in results]

@@ -197,8 +197,9 @@ class IsolatedDetector:
         with self._lock:
             process = self._idle.pop() if self._idle else None
         if process is not None and not process.alive:
-            supervisor.end(process)  # it crashed between two calls, so no image is the cause
-            log.warning("detector_process_lost", detector=self.name, reason=process.explain())
+            reason = process.explain()  # it crashed between two calls, so no image is the cause
+            supervisor.end(process)
+            log.warning("detector_process_lost", detector=self.name, reason=reason)
             process = None
         if process is None:
             wait = self._not_before - time.monotonic()
