@@ -13,13 +13,17 @@ from uuid import UUID
 import psutil
 import psycopg
 import pytest
-from console.conftest import Add, Client
+from console.conftest import ADDRESS, Add, Client
 from PIL import Image, ImageOps
 from retinue_cli.local.state import State
+from retinue_console.app import make_app
+from retinue_console.page import Services
 from retinue_console.pictures.cache import PictureCache
 from retinue_console.pictures.decoder import Decoder
 from retinue_console.pictures.pictures import Pictures
 from retinue_sdk import ImageLimits, InvalidImageError
+from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 COLOURS = ("red", "lime", "blue", "yellow")
 
@@ -91,6 +95,30 @@ def hostile_files() -> list[tuple[str, bytes, str]]:
         ("half.jpg", picture()[:200], "truncated"),
         ("huge.png", huge(), "more than 89,478,485 pixels"),
     ]
+
+
+def test_no_picture_is_made_for_a_browser_that_left(
+    services: Services, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has asked for those of the next page meanwhile, which would wait."""
+    image_id = add("a.jpg", picture())
+    path = f"/pictures/{image_id}/thumbnail"
+    console, made = make_app(services), []
+    find = services.pictures.picture
+    monkeypatch.setattr(
+        services.pictures, "picture", lambda *given: made.append(given) or find(*given)
+    )
+
+    async def gone(scope: Scope, _: Receive, send: Send) -> None:
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        await console(scope, receive, send)
+
+    assert TestClient(gone, base_url=ADDRESS).get(path).status_code == 408
+    assert made == []
+    assert TestClient(console, base_url=ADDRESS).get(path).status_code == 200
+    assert len(made) == 1
 
 
 def test_files_that_are_no_pictures(client: Client, add: Add) -> None:

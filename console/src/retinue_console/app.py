@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qsl
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, from_thread, to_thread
 from pydantic import ValidationError
 from retinue_history import HistoryDataError, HistoryError, HistoryUnavailableError
 from starlette.applications import Starlette
@@ -150,16 +150,19 @@ class _Console:
             if body and not _sees_people(identity, route) and any_names_someone(body.model_dump()):
                 raise HTTPException(403, "Only admins may name people.")
             call = Call(parameters, identity, self._services, body)
-            return await to_thread.run_sync(
-                self._answer,
-                request,
-                route,
-                suffix,
-                call,
-                limiter=self._picture_threads if route.is_picture else None,
-            )
+            if route.is_picture:
+                return await to_thread.run_sync(
+                    self._picture, request, route, call, limiter=self._picture_threads
+                )
+            return await to_thread.run_sync(self._answer, request, route, suffix, call)
 
         return endpoint
+
+    def _picture(self, request: Request, route: Route, call: Call[Any]) -> Response:
+        """Answer with a picture, unless the browser left the page while it waited."""
+        if from_thread.run(request.is_disconnected):
+            return Response(status_code=408)
+        return self._answer(request, route, "", call)
 
     def _answer(self, request: Request, route: Route, suffix: str, call: Call[Any]) -> Response:
         page = route.handler(call)

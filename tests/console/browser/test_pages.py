@@ -1,13 +1,16 @@
 """Every page in a browser: accessible by axe's rules, and without complaints of the browser."""
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from console.browser.conftest import PATIENCE_MS
 from console.test_app import PAGES
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, expect
 from retinue_console.database import Database
+from retinue_console.pictures.pictures import Pictures
 
 AXE = Path(__file__).with_name("axe.min.js").read_text("utf-8")
 
@@ -76,3 +79,21 @@ def test_pages_are_accessible(
                 problems.append(f"{path}: {wider} px wider than the window of {width} px")
     context.close()
     assert problems == []
+
+
+def test_pictures_that_are_slow_delay_no_page(
+    page: Page, address: str, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = Event()
+    monkeypatch.setattr(pictures, "picture", lambda *_: arrived.wait(PATIENCE_MS) and None)
+    try:
+        page.goto(f"{address}/images", wait_until="commit")
+        for name in ("Labels", "Images", "Runs", "Images", "Costs"):
+            page.get_by_label("Pages").get_by_role("link", name=name, exact=True).click()
+            expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
+        page.goto(f"{address}/images", wait_until="commit")
+        page.get_by_label("Label", exact=True).fill("Cat")
+        page.get_by_role("button", name="Show").click()
+        page.wait_for_url("**label=Cat**")
+    finally:
+        arrived.set()
