@@ -39,6 +39,11 @@ output "operator" {
   value       = module.operator.run
 }
 
+output "maintenance" {
+  description = "Input for `aws ecs run-task --cli-input-json` that runs `retinue maintain` now; `make retinue ARGS=maintain` does it."
+  value       = module.maintenance.run
+}
+
 output "database_identifier" {
   description = "Identifier of the database, an RDS instance or an Aurora cluster."
   value       = module.database.identifier

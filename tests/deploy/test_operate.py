@@ -39,6 +39,7 @@ def outputs(*pools: str) -> dict[str, Any]:
         "pools": {pool: {"task_definition_arn": pool} for pool in pools},
         "operator": json.dumps({"taskDefinition": "operator"}),
         "migrate": json.dumps({"taskDefinition": "migrations"}),
+        "maintenance": json.dumps({"taskDefinition": "maintenance"}),
     }
 
 
@@ -66,6 +67,14 @@ def test_of_several_pools_one_must_be_named() -> None:
 
 def test_what_erases_runs_with_the_owners_rights() -> None:
     assert run("forget", as_owner=True)[0] == {"taskDefinition": "migrations"}
+
+
+@pytest.mark.parametrize("as_owner", [False, True])
+def test_maintenance_runs_with_the_environments_retention(*, as_owner: bool) -> None:
+    assert run("maintain", "--dry-run", as_owner=as_owner)[:2] == [
+        {"taskDefinition": "maintenance"},
+        ["maintain", "--dry-run"],
+    ]
 
 
 def test_an_older_environment_must_be_deployed_first() -> None:

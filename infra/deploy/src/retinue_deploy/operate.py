@@ -10,6 +10,9 @@ from retinue_deploy.ports import Tasks
 _OF_A_POOL = ("RETINUE_QUEUE_URL", "RETINUE_DETECTORS", "RETINUE_PRICES")
 """Settings of a pool that operators' commands read."""
 
+_MAINTENANCE = "maintain"
+"""A command that has a task of its own, with the retention and its rights."""
+
 
 def run_command(
     tasks: Tasks,
@@ -44,8 +47,10 @@ def run_command(
     if pool is not None and pool not in pools:
         raise DeployError(f"there is no pool {pool}; there are {', '.join(sorted(pools))}")
     name = "migrate" if as_owner else "operator"
+    if arguments[0] == _MAINTENANCE:
+        name = "maintenance"
     if name not in outputs:
-        raise DeployError("this environment has no task for operators yet: run `make deploy`")
+        raise DeployError("this environment has no task for this command yet: run `make deploy`")
     environment = {} if pool is None else _settings(ecs, pools[pool]["task_definition_arn"])
     return tasks.run(json.loads(outputs[name]), arguments, environment)
 
