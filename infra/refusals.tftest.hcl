@@ -92,3 +92,24 @@ run "takes_null_for_the_default" {
     log_retention_days = null
   }
 }
+
+run "refuses_a_name_that_rds_refuses" {
+  command = plan
+
+  variables {
+    environment = "a--b"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "refuses_null_for_a_source_and_a_client" {
+  command = plan
+
+  variables {
+    sources          = { uploads = null }
+    database_clients = { security_group_ids = { vpn = null } }
+  }
+
+  expect_failures = [var.sources, var.database_clients]
+}

@@ -6,8 +6,8 @@ variable "environment" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.environment))
-    error_message = "environment must be 2 to 16 lower-case letters, digits and hyphens, such as dev or production."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.environment)) && !try(strcontains(var.environment, "--"), false)
+    error_message = "environment must be 2 to 16 lower-case letters, digits and single hyphens, such as dev or production."
   }
 }
 
@@ -92,7 +92,7 @@ variable "sources" {
   }
 
   validation {
-    condition     = length(distinct([for source in values(var.sources) : source.bucket_name])) == length(var.sources) && !contains(keys(var.sources), "own")
+    condition     = length(distinct([for name, source in var.sources : try(source.bucket_name, name)])) == length(var.sources) && !contains(keys(var.sources), "own")
     error_message = "Each bucket can be in sources once, and no source can have the name own."
   }
 }
@@ -329,7 +329,7 @@ variable "database_clients" {
   nullable = false
 
   validation {
-    condition     = alltrue([for name, id in var.database_clients.security_group_ids : startswith(id, "sg-") && name != "workers"])
+    condition     = alltrue([for name, id in var.database_clients.security_group_ids : try(startswith(id, "sg-"), false) && name != "workers"])
     error_message = "database_clients.security_group_ids are IDs such as sg-0123456789abcdef0, by names other than workers."
   }
 }

@@ -12,7 +12,7 @@ ALARM = re.compile(
     re.MULTILINE,
 )
 BUDGET = re.compile(
-    r"^resource \"aws_budgets_budget\" .*?^  name += \"\$\{var\.name\}-(\w+)\"",
+    r"^resource \"aws_budgets_budget\" .*?^  name += \"\$\{var\.name\}-(\w+)-",
     re.MULTILINE | re.DOTALL,
 )
 HEADING = re.compile(r"^### NAME-((?:POOL-)?[a-z-]+)$", re.MULTILINE)

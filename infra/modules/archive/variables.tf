@@ -23,7 +23,7 @@ variable "detectors" {
   type        = list(string)
 
   validation {
-    condition     = length(var.detectors) > 0 && alltrue([for name in var.detectors : can(regex("^[A-Za-z0-9._~-]+$", name))])
+    condition     = try(length(var.detectors) > 0 && alltrue([for name in var.detectors : can(regex("^[A-Za-z0-9._~-]+$", name))]), false)
     error_message = "detectors must list one name or more, of letters, digits and -._~."
   }
 }

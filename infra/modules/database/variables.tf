@@ -161,7 +161,7 @@ variable "client_cidr_blocks" {
   default     = []
 
   validation {
-    condition     = alltrue([for block in var.client_cidr_blocks : can(cidrhost(block, 0)) && !endswith(block, "/0")])
+    condition     = alltrue([for block in var.client_cidr_blocks : can(cidrhost(block, 0)) && !try(endswith(block, "/0"), true)])
     error_message = "client_cidr_blocks must be IPv4 address ranges, such as 10.1.0.0/16, and not the whole internet."
   }
 }

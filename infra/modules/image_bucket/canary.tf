@@ -22,7 +22,7 @@ resource "aws_s3_object" "canary" {
 resource "aws_scheduler_schedule" "canary" {
   count = var.canary_minutes == null ? 0 : 1
 
-  name                = "${var.name}-canary"
+  name                = "${substr(var.name, 0, 57)}-canary" # 64 characters at most
   description         = "Uploads the canary"
   schedule_expression = "rate(${var.canary_minutes} minutes)"
   kms_key_arn         = var.key_arn

@@ -96,6 +96,20 @@ run "images_expire" {
   }
 }
 
+run "canary_of_a_bucket_with_a_long_name" {
+  command = plan
+
+  variables {
+    name           = "retinue-of-the-staging-test-images-123456789012-ap-southeast-1"
+    canary_minutes = 15
+  }
+
+  assert {
+    condition     = length(aws_scheduler_schedule.canary[0].name) == 64
+    error_message = "EventBridge Scheduler takes names of 64 characters at most"
+  }
+}
+
 run "canary" {
   command = apply
 

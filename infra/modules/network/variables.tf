@@ -22,7 +22,7 @@ variable "existing" {
   }
 
   validation {
-    condition     = var.existing == null || (length(distinct(try(var.existing.subnet_ids, []))) >= 2 && alltrue([for id in try(var.existing.subnet_ids, []) : startswith(id, "subnet-")]))
+    condition     = var.existing == null || try(length(distinct(var.existing.subnet_ids)) >= 2 && alltrue([for id in var.existing.subnet_ids : startswith(id, "subnet-")]), false)
     error_message = "existing.subnet_ids must name at least two subnets (subnet-…), in different zones: RDS wants two."
   }
 }

@@ -260,7 +260,7 @@ resource "aws_cloudwatch_metric_alarm" "topic" {
 resource "aws_budgets_budget" "month" {
   count = var.monthly_budget_usd == null ? 0 : 1
 
-  name         = "${var.name}-month"
+  name         = "${var.name}-month-${local.region}" # budgets are of the account, in all regions
   budget_type  = "COST"
   time_unit    = "MONTHLY"
   limit_unit   = "USD"

@@ -129,6 +129,11 @@ run "budget" {
   }
 
   assert {
+    condition     = aws_budgets_budget.month[0].name == "retinue-test-month-eu-west-1"
+    error_message = "the same environment in another region must be able to have a budget"
+  }
+
+  assert {
     condition     = length(aws_sns_topic_subscription.people) == 1
     error_message = "people must be told by e-mail"
   }

@@ -889,3 +889,23 @@ run "refuses_a_bad_name_and_a_connection_in_the_clear" {
 
   expect_failures = [var.pool_name, var.database]
 }
+
+run "refuses_the_name_of_the_console" {
+  command = plan
+
+  variables {
+    pool_name = "console"
+  }
+
+  expect_failures = [var.pool_name]
+}
+
+run "refuses_the_name_of_the_alarms_of_events" {
+  command = plan
+
+  variables {
+    pool_name = "events"
+  }
+
+  expect_failures = [var.pool_name]
+}

@@ -23,7 +23,7 @@ variable "pool_name" {
   }
 
   validation {
-    condition     = !contains(["maintenance", "migrations", "model-reaper", "network", "operator"], var.pool_name) && !endswith(var.pool_name, "-dead")
+    condition     = !contains(["console", "events", "maintenance", "migrations", "model-reaper", "network", "operator"], var.pool_name) && !endswith(var.pool_name, "-dead")
     error_message = "\"${var.pool_name}\" is taken: call the pool something else."
   }
 }
