@@ -13,7 +13,7 @@ from fakes.small_history import HOSTILE, NOON, found, image, run
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_cli.options.failure_options import failure_options
-from retinue_console.queries import walk
+from retinue_console.queries import runs, walk
 from retinue_console.queries.cursor import Cursor
 from retinue_console.queries.failures import (
     as_failures,
@@ -153,9 +153,11 @@ def test_runs_are_listed_once_the_newest_first(record: Record, reader: Connectio
     assert list_runs(reader, Filters(prefix="s3://others/")).rows == ()
 
 
+@pytest.mark.parametrize("newest_first", [runs.NEWEST_FIRST, 0])
 def test_runs_of_an_outcome_or_version_are_those_of_all_that_have_it(
-    record: Record, reader: Connection
+    record: Record, reader: Connection, monkeypatch: pytest.MonkeyPatch, newest_first: int
 ) -> None:
+    monkeypatch.setattr(runs, "NEWEST_FIRST", newest_first)
     images = [image(f"{n}.jpg", NOON + timedelta(hours=7 * n)) for n in range(24)]
     for n, one in enumerate(images):
         record([one], [run(one, version=str(n % 5 % 3))])

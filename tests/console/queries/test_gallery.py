@@ -360,7 +360,14 @@ def test_few_images_are_found_in_the_first_look(
         pool.transaction() as owner,
     ):
         owner.execute("SELECT save_truth(%s, 'pets', 'review', %s)", [old.image_id, truth])
-    for asked in ({"prefix": "old/"}, {"prefix": "s3://photos/old/"}, {"reviewed": True}):
+    for asked in (
+        {"prefix": "old/"},
+        {"prefix": "s3://photos/old/"},
+        {"reviewed": True},
+        {"prefix": "old/", "label": "Cat"},
+        {"prefix": "old/", "parent": "cat", "min_confidence": 0.1},
+        {"reviewed": True, "label": "Cat"},
+    ):
         for show in (gallery.images, gallery.patches):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(gallery, "NEWEST_FIRST", 0)

@@ -266,7 +266,8 @@ def _matching_images(
     if labels is None:
         look = _by_upload(connection, filters, few_images(connection, filters))
     else:
-        look = _by_label(connection, filters, labels, _newest_run(connection, after))
+        few = few_images(connection, filters)
+        look = _by_label(connection, filters, labels, few, _newest_run(connection, after))
         first = _CONFIDENT_LOOK if filters.of_confidence("found") else None
     return walk(connection, look, after, wanted=wanted, seconds=seconds, first=first)
 
@@ -417,9 +418,13 @@ def _by_upload(
 
 
 def _by_label(
-    connection: Connection, filters: Filters, labels: list[str], newest: int
+    connection: Connection,
+    filters: Filters,
+    labels: list[str],
+    few: sql.Composable | None,
+    newest: int,
 ) -> Look[Sequence[Any]]:
-    """Look at the images with a detection of these labels before a place.
+    """Look at the images, or those few, with a detection of these labels before a place.
 
     An image is at the place of its newest matching detection of a run up to ``newest``, whether or
     not that run is still the latest, so that later runs don't move it.
@@ -439,7 +444,13 @@ def _by_label(
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
         query = sql.SQL(_BY_LABEL).format(
             candidates=_of_labels(
-                filters, labels, "image_id", after, size, ("detected_at", "image_id", "confidence")
+                filters,
+                labels,
+                few if size > NEWEST_FIRST else None,
+                "image_id",
+                after,
+                size,
+                ("detected_at", "image_id", "confidence"),
             ),
             confident=all_of(*filters.of_confidence("raw")),
             counted=all_of(*counted),
@@ -458,9 +469,9 @@ def _by_label(
 def _patch_look(
     connection: Connection, filters: Filters, labels: list[str] | None, few: sql.Composable | None
 ) -> Look[Sequence[Any]]:
-    """Search the detections before a place: those of labels by time, or by number.
+    """Search the detections before a place, or those of few images.
 
-    By number, all are searched, or those of a few images.
+    Those of labels are searched by time, all by number.
     """
     conditions = [
         sql.SQL("looked.box_left IS NOT NULL"),
@@ -471,10 +482,11 @@ def _patch_look(
     ]
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
+        among = few if size > NEWEST_FIRST else None
         query = sql.SQL(_PATCHES).format(
-            candidates=_of_all(filters, few if size > NEWEST_FIRST else None, after, size)
+            candidates=_of_all(filters, among, after, size)
             if labels is None
-            else _of_labels(filters, labels, "detection_id", after, size),
+            else _of_labels(filters, labels, among, "detection_id", after, size),
             order=sql.SQL("detection_id" if labels is None else "(detected_at, detection_id)"),
             conditions=all_of(*conditions),
             moment=sql.SQL(BEST_MOMENT),
@@ -498,6 +510,8 @@ def _of_all(
     """Return the next detections, or those of few images, sorted by their number."""
     return sql.SQL(_OF_ALL if few is None else _OF_FEW).format(
         few=few,
+        by_time=sql.SQL(""),
+        second=sql.Identifier("detection_id"),
         scanned=all_of(*filters.between("detected_at"), *beyond("detection_id", after)),
         size=sql.Literal(size),
         **directions(after),
@@ -507,12 +521,13 @@ def _of_all(
 def _of_labels(
     filters: Filters,
     labels: list[str],
+    few: sql.Composable | None,
     column: str,
     after: Cursor | None,
     size: int,
     columns: Sequence[str] = (),
 ) -> sql.Composable:
-    """Return the next detections of labels, sorted by their time and this column.
+    """Return the next detections of labels, or those of few images, sorted by time and this column.
 
     Only these columns of them, or all. The index by label has some, so that for these no other page
     of the table is read.
@@ -520,9 +535,14 @@ def _of_labels(
     The labels are read one by one, each in the order of the index; of each, as many as can be among
     the first ones of all.
     """
-    return sql.SQL(_OF_LABELS).format(
+    scanned = [*filters.between("detected_at"), *beyond_time("detected_at", column, after)]
+    if few is not None:
+        scanned.append(compare("label = ANY ({})", labels))
+    return sql.SQL(_OF_LABELS if few is None else _OF_FEW).format(
         labels=sql.Literal(labels),
-        scanned=all_of(*filters.between("detected_at"), *beyond_time("detected_at", column, after)),
+        few=few,
+        by_time=sql.SQL("detected_at {down}, ").format(**directions(after)),
+        scanned=all_of(*scanned),
         second=sql.Identifier(column),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)) if columns else sql.SQL("*"),
         size=sql.Literal(size),
@@ -671,8 +691,8 @@ _OF_ALL = """SELECT *
 _OF_FEW = """SELECT found.*
     FROM (
         SELECT run_id, started_at
-        FROM (SELECT image_id FROM images WHERE {few} OFFSET 0) AS images
-        JOIN runs USING (image_id)
+        FROM (SELECT image_id AS id FROM images WHERE {few} OFFSET 0) AS images
+        CROSS JOIN LATERAL (SELECT * FROM runs WHERE image_id = id OFFSET 0) AS runs
         OFFSET 0
     ) AS made
     CROSS JOIN LATERAL (
@@ -683,7 +703,7 @@ _OF_FEW = """SELECT found.*
             AND {scanned}
         OFFSET 0
     ) AS found
-    ORDER BY found.detection_id {down}
+    ORDER BY {by_time}{second} {down}
     LIMIT {size}"""
 
 _OF_LABELS = """SELECT found.*
