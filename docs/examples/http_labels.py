@@ -1,5 +1,6 @@
 """Label images with an HTTP service."""
 
+import json
 from io import BytesIO
 from typing import Annotated, ClassVar
 
@@ -19,6 +20,9 @@ from retinue_sdk import (
     Operational,
     RetriableError,
 )
+
+MAX_RESPONSE_BYTES = 2**22
+"""Maximum size of a response. Without one, a faulty service could fill the worker's memory."""
 
 
 class HttpLabelsOptions(DetectorOptions):
@@ -71,13 +75,23 @@ class HttpLabels(AsyncDetector[HttpLabelsOptions]):
             async with self.session.post(self.options.url, data=BytesIO(image.read())) as response:
                 if response.status != 200:
                     raise _error(response)
-                body = await response.json(content_type=None)
+                body = json.loads(await _read(response))
             labels = [Detection("label", found["name"], found["score"]) for found in body["labels"]]
         except (ClientError, OSError) as error:  # lost connection, timeout
             raise RetriableError(f"the service does not respond: {type(error).__name__}") from error
         except (KeyError, TypeError, ValueError, RecursionError) as error:  # unexpected response
-            raise RetriableError(f"unreadable response: {type(error).__name__}") from error
+            raise RetriableError(f"unreadable response: {error!r:.200}") from error
         return Findings(tuple(labels), raw_response=body)
+
+
+async def _read(response: ClientResponse) -> bytes:
+    """Return the body of a response."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise RetriableError(f"the response is larger than {MAX_RESPONSE_BYTES:,} bytes")
+    return bytes(body)
 
 
 def _error(response: ClientResponse) -> DetectorError:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import BaseModel
 from retinue_hostile.asynchronous import ConformingAsync
 from retinue_hostile.conforming import Conforming, ConformingBase, ConformingOptions
 from retinue_hostile.failing_answers import Overcharged
@@ -76,6 +77,30 @@ class Pooled(ConformingBase[ConformingOptions]):
         if not self.pool and any("image-60" in image.reference.key for image in images):
             self.pool.append(b"\1" * 2**26)
         return super().detect(images)
+
+
+class Corner(BaseModel, frozen=True):
+    """A corner whose default isn't of its type."""
+
+    left: float = 0
+
+
+class CornerOptions(ConformingOptions):
+    """Options whose fingerprint depends on how they were given."""
+
+    corner: Corner = Corner()
+    """A corner."""
+
+
+class InCorner(ConformingBase[CornerOptions]):
+    """Another fingerprint for the same options."""
+
+    name = "in-corner"
+
+
+def test_an_option_that_changes_the_fingerprint_is_named() -> None:
+    text = told(report(InCorner))
+    assert "corner = Corner(left=0) comes back as Corner(left=0.0)" in text
 
 
 def test_memory_that_is_taken_once_is_no_leak() -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from retinue_sdk import (
     AnyDetector,
     Detector,
+    DetectorSession,
     Findings,
     Image,
     InvalidImageError,
@@ -134,6 +135,32 @@ def test_the_http_detector_passes_the_checks(plugins: Plugins, blocks: list[Any]
     assert failures(report) == []
     outcomes = {result.id: result.outcome for result in report.results}
     assert outcomes["no-secret-told"] == outcomes["faults-classified"] == "passed"
+
+
+def test_the_http_detector_reads_no_endless_response(plugins: Plugins) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):  # until the detector hangs up
+                while True:
+                    self.wfile.write(b" " * 2**16)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        [made] = plugins.make({"http-labels": {"url": url}})
+        try:
+            with DetectorSession(made) as session:
+                [result] = session.detect([Image.from_bytes(b"a file")])
+        finally:
+            server.shutdown()
+    assert isinstance(result, RetriableError)
+    assert str(result) == "the response is larger than 4,194,304 bytes"
 
 
 def test_the_onnx_detector_passes_the_checks(plugins: Plugins, tmp_path: Path) -> None:

@@ -112,6 +112,34 @@ class Panics(Detector[Options]):
 """
 
 
+FRAMED = """
+from enum import StrEnum
+
+from retinue_sdk import Capabilities, Detector, DetectorOptions, Input
+
+
+class Frame(StrEnum):
+    \"\"\"One that any program has.\"\"\"
+
+    THIN = "thin"
+    THICK = "thick"
+
+
+class Options(DetectorOptions):
+    frame: Frame = Frame.THIN
+    \"\"\"The frame to draw.\"\"\"
+
+
+class Framed(Detector[Options]):
+    name = "framed"
+    version = "1"
+    capabilities = Capabilities(Input.BYTES)
+
+    def detect(self, images):
+        return []
+"""
+
+
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
 def test_a_plugin_that_panics_keeps_no_other_from_the_list(
     invoke: Invoke, tmp_path: Path, error: str
@@ -154,6 +182,13 @@ def test_one_detector_is_shown_with_types_ranges_and_marks(invoke: Invoke) -> No
     sheet = json.loads(invoke("plugins", "left-half", "--json").stdout)
     assert sheet["options"]["sureness"]["description"] == "How sure to be, 0 to 1."
     assert sheet["capabilities"]["input"] == "pixels"
+
+
+def test_an_option_is_described_and_not_its_type(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "plugins" / "framed.py").write_text(FRAMED)
+    said = invoke("plugins", "framed")
+    assert 'frame = "thin"  (one of "thin", "thick")\n      The frame to draw.\n' in said.stdout
+    assert "One that any program has" not in said.stdout
 
 
 def test_a_typing_error_is_met_with_a_guess(invoke: Invoke) -> None:

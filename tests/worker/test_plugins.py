@@ -96,8 +96,28 @@ def test_a_plugin_that_cannot_be_imported_is_named(
     assert "uninstall broken_module" in text
 
 
-def test_a_plugin_whose_module_is_gone_is_named() -> None:
-    assert "no_such_module" in refusal(EntryPoint("gone", "no_such_module", "retinue"))
+@pytest.mark.parametrize("module", ["no_such_module", "retinue_sdk.no_such_module"])
+def test_a_plugin_whose_module_is_gone_is_named(module: str) -> None:
+    text = refusal(EntryPoint("gone", module, "retinue"))
+    assert f"there is no module {module!r}, which its entry point names; correct" in text
+
+
+def test_a_plugin_without_a_hook_is_refused(install: Install) -> None:
+    """Its author named the wrong module, and would search the mistake elsewhere."""
+    text = refusal(install("idle", Pixels=Pixels))
+    assert "plugin idle of fake_plugin_idle" in text
+    assert "it has no hook; its entry point must name a module with functions marked" in text
+
+
+def test_a_hook_that_is_not_marked_is_refused(install: Install) -> None:
+    """Else a filter would not run."""
+
+    def retinue_filter_detections(detections: Any) -> Any:
+        return ()
+
+    hooks = registering(Pixels) | {"retinue_filter_detections": retinue_filter_detections}
+    text = refusal(install("a", **hooks))
+    assert "retinue_filter_detections isn't marked with @hookimpl of retinue_sdk; repair it" in text
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), *NOT_EXCEPTIONS.values()])

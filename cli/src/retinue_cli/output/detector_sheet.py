@@ -32,7 +32,8 @@ def describe(registration: Registration) -> dict[str, Any]:
         option = options.get(name, {})
         option["operational"] = any(isinstance(mark, Operational) for mark in field.metadata)
         for form in (option, *option.get("anyOf", ())):
-            form |= definitions.get(form.get("$ref", "").rpartition("/")[2], {})
+            # The option's own description, not that of its type.
+            form |= definitions.get(form.get("$ref", "").rpartition("/")[2], {}) | form
     return {
         "name": detector.name,
         "version": detector.version,

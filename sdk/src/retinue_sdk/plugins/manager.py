@@ -265,6 +265,7 @@ class Plugins:
             module = source.load()
             self._manager.register(module, name=source.name)
             self._manager.check_pending()
+            self._check_hooks(module)
             others = [other for other in self._manager.get_plugins() if other is not module]
             caller = self._manager.subset_hook_caller("retinue_register_detectors", others)
             caller(register=lambda candidate: offered.append(detector_class(candidate)))
@@ -285,6 +286,23 @@ class Plugins:
             raise ConfigurationError(
                 f"two plugins are named {source.name}; one is from {source.distribution}: "
                 f"{source.remedy}, or the other one"
+            )
+
+    def _check_hooks(self, module: object) -> None:
+        """Refuse a plugin whose hooks would never be called."""
+        unmarked = [
+            name
+            for name in vars(hookspecs)
+            if name.startswith("retinue_")
+            and callable(hook := getattr(module, name, None))
+            and not hasattr(hook, "retinue_impl")
+        ]
+        if unmarked:
+            raise TypeError(f"{unmarked[0]} isn't marked with @hookimpl of retinue_sdk")
+        if not self._manager.get_hookcallers(module):
+            raise TypeError(
+                "it has no hook; its entry point must name a module with functions marked with "
+                "@hookimpl of retinue_sdk, such as retinue_register_detectors"
             )
 
     def _keep(self, detector: type[AnyDetector], source: PluginSource) -> None:

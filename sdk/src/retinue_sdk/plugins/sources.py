@@ -128,7 +128,17 @@ def told(error: BaseException, source: PluginSource) -> str:
 
 def _load_installed(point: EntryPoint) -> Any:
     _check_sdk_version(point)
-    return point.load()
+    try:
+        return point.load()
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{point.module}.".startswith(f"{error.name}."):
+            raise
+        package = point.module if point.dist is None else point.dist.name
+        raise ConfigurationError(
+            f"plugin {point.name} of {package} cannot be loaded: there is no module "
+            f"{error.name!r}, which its entry point names; correct the entry point in its "
+            f"pyproject.toml and install it again, or uninstall {package}"
+        ) from error
 
 
 def _check_sdk_version(point: EntryPoint) -> None:

@@ -33,7 +33,8 @@ def described(bench: Bench) -> None:
 @CHECKS.add(
     "options-round-trip",
     "Reads options written as JSON back unchanged",
-    remedy="don't let validators change valid values, and use types that JSON supports",
+    remedy="don't let validators change valid values, use types that JSON supports, and write "
+    "defaults in their type: 0.0, not 0, for a float",
 )
 def round_trip(bench: Bench) -> None:
     """Dump, validate and compare options.
@@ -49,7 +50,14 @@ def round_trip(bench: Bench) -> None:
     if second != options:
         raise CheckFailedError(f"{options!r} came back as {second!r}")
     if second.fingerprint() != options.fingerprint():
-        raise CheckFailedError("the same options, read again, have another fingerprint")
+        read = [
+            f"{name} = {first!r} comes back as {then!r}"
+            for name in type(options).model_fields
+            if repr(first := getattr(options, name)) != repr(then := getattr(second, name))
+        ]
+        raise CheckFailedError(
+            f"the same options, read again, have another fingerprint: {', '.join(read)}"
+        )
 
 
 @CHECKS.add(
