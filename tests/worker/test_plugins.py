@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 from fakes import work
@@ -15,6 +15,7 @@ from retinue_history import RunRecord
 from retinue_sdk import (
     Capabilities,
     ConfigurationError,
+    Detection,
     Detector,
     DetectorOptions,
     ImageReference,
@@ -24,6 +25,9 @@ from retinue_sdk import (
 )
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.recording.observers import as_run
+
+OptionsT = TypeVar("OptionsT", bound=DetectorOptions)
+OtherT = TypeVar("OtherT")
 
 Install = Callable[..., EntryPoint]
 
@@ -192,6 +196,25 @@ def test_only_complete_detectors_can_be_registered(
     text = refusal(install("a", **registering(candidate)))
     assert "plugin a" in text
     assert reason in text
+
+
+@pytest.mark.parametrize("options", [Detection, BaseModel])
+def test_options_that_would_be_ignored_are_refused(options: Any) -> None:
+    wrong = f"must be a subclass of retinue_sdk.DetectorOptions, not {options.__name__}"
+    with pytest.raises(TypeError, match=wrong):
+
+        class Wrong(Detector[options]):  # type: ignore[valid-type]
+            """Has options of another kind."""
+
+
+def test_a_base_class_may_have_other_parameters() -> None:
+    class Base(Detector[OptionsT], Generic[OptionsT, OtherT]):
+        """Shared by detectors."""
+
+    class Derived(Base[StrictOptions, int]):
+        """Has options."""
+
+    assert Derived.options_model is StrictOptions
 
 
 # Making detectors.

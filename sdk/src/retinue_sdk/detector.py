@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, get_origin
 
 from retinue_sdk.detection import Findings
 from retinue_sdk.errors import DetectorError
@@ -133,13 +133,22 @@ class CommonDetector(ABC, Generic[OptionsT]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Find the options model.
 
-        Raise ``TypeError`` for a detector without a valid name and version.
+        Raise ``TypeError`` for a detector without valid options, name and version.
         """
         super().__init_subclass__(**kwargs)
         for base in getattr(cls, "__orig_bases__", ()):
             for argument in get_args(base):
                 if isinstance(argument, type) and issubclass(argument, DetectorOptions):
                     cls.options_model = argument
+                elif (
+                    isinstance(argument, type)
+                    and argument is not Any
+                    and getattr(get_origin(base), "__module__", "") == __name__
+                ):
+                    raise TypeError(
+                        f"the options of {cls.__name__} must be a subclass of "
+                        f"retinue_sdk.DetectorOptions, not {argument.__name__}"
+                    )
         if inspect.isabstract(cls):
             return
         name = getattr(cls, "name", None)
