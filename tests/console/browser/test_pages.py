@@ -1,5 +1,6 @@
 """Every page in a browser: accessible by axe's rules, and without complaints of the browser."""
 
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -11,6 +12,8 @@ from console.test_app import PAGES
 from playwright.sync_api import Browser, Page, expect
 from retinue_console.database import Database
 from retinue_console.pictures.pictures import Pictures
+
+from tools.chromium import find_chromium
 
 AXE = Path(__file__).with_name("axe.min.js").read_text("utf-8")
 
@@ -97,3 +100,31 @@ def test_pictures_that_are_slow_delay_no_page(
         page.wait_for_url("**label=Cat**")
     finally:
         arrived.set()
+
+
+def test_pictures_that_were_stopped_are_loaded_on_the_way_back(
+    browser: Browser, address: str, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, find = Event(), pictures.picture
+    monkeypatch.setattr(
+        pictures, "picture", lambda *given: arrived.wait(PATIENCE_MS) and find(*given)
+    )
+    chromium = find_chromium()
+    assert chromium is not None
+    with closing(
+        browser.browser_type.launch(
+            executable_path=chromium.path,
+            args=chromium.arguments,
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
+    ) as keeping:
+        page = keeping.new_page()
+        page.goto(f"{address}/images", wait_until="commit")
+        page.get_by_label("Pages").get_by_role("link", name="Labels").click()
+        expect(page.get_by_role("heading", level=1, name="Labels")).to_be_visible()
+        arrived.set()
+        page.go_back(wait_until="commit")
+        page.wait_for_function(
+            "() => document.images.length > 6 && "
+            "[...document.images].slice(0, 6).every(one => one.naturalWidth > 0)"
+        )

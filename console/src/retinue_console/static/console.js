@@ -22,6 +22,12 @@ document.addEventListener("submit", (event) => {
   if (!event.defaultPrevented) stopPictures();
 });
 
+window.addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  // The page came back as it was left: load the pictures that were stopped.
+  for (const picture of document.images) if (picture.naturalWidth === 0) picture.src = picture.src;
+});
+
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isText(event.target)) return;
   if (event.key === "/") {
