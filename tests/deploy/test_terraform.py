@@ -133,6 +133,21 @@ def test_a_complaint_is_told_without_the_plan(
         terraform(f'resource "terraform_data" "a" {{\n{check}\n}}').plan("a.tfplan")
 
 
+def test_log_groups_of_a_destroyed_environment_come_with_the_command_to_remove_them(
+    terraform: Callable[..., Terraform],
+) -> None:
+    group = "/aws/ecs/containerinsights/retinue-dev/performance"
+    said = (
+        f"creating CloudWatch Logs Log Group ({group}): operation error CloudWatch Logs: "
+        "CreateLogGroup, https response error StatusCode: 400, ResourceAlreadyExistsException: "
+        "The specified log group already exists"
+    )
+    rule = f'condition = terraform.workspace == "none"\nerror_message = "{said}"'
+    check = f"lifecycle {{\nprecondition {{\n{rule}\n}}\n}}"
+    with pytest.raises(DeployError, match=f"delete-log-group --log-group-name {group}$"):
+        terraform(f'resource "terraform_data" "a" {{\n{check}\n}}').plan("a.tfplan")
+
+
 def test_workspaces_keep_states_apart(terraform: Callable[..., Terraform]) -> None:
     real = terraform('resource "terraform_data" "a" {}')
     for name in ("one", "two"):

@@ -18,6 +18,9 @@ LOSES_WORK = frozenset({"aws_sqs_queue", "aws_cloudwatch_log_group", "aws_ecs_se
 
 _LOCK_ID = re.compile(r"ID:\s+(\S+)")
 _LOCK_WHO = re.compile(r"Who:\s+(.+)")
+_LOG_GROUP = re.compile(
+    r"creating CloudWatch Logs Log Group[\s│]+\(([^)]+)\):[^╵]*?ResourceAlreadyExistsException"
+)
 
 
 class Terraform:
@@ -154,6 +157,14 @@ class Terraform:
         if "No valid credential sources" in output or "ExpiredToken" in output:
             return DeployError(
                 "AWS credentials are missing or have expired: sign in, and run again."
+            )
+        if groups := dict.fromkeys(_LOG_GROUP.findall(output)):
+            commands = "\n".join(
+                f"    aws logs delete-log-group --log-group-name {group}" for group in groups
+            )
+            return DeployError(
+                "log groups exist already. If an environment of this name was destroyed, AWS wrote "
+                "its last lines afterwards: delete them, and run again:\n" + commands
             )
         begin = output.find("\nError:")
         if begin >= 0:  # everything above is the plan
