@@ -22,6 +22,9 @@ locals {
     key_arns = distinct(compact([for source in values(var.sources) : source.key_arn]))
   }
 
+  # Regions without Rekognition run local models.
+  uses_rekognition = length(var.model_project_arns) > 0 || anytrue([for name in flatten([for pool in values(var.pools) : keys(pool.detectors)]) : startswith(name, "rekognition-")])
+
   # Custom Labels models, which commands of operators look at and stop.
   model_arns = compact(flatten([for pool in values(var.pools) : [for options in values(pool.detectors) : try(options.project_version_arn, "")]]))
 
@@ -97,6 +100,7 @@ module "network" {
   endpoint_zone_count = var.endpoint_zone_count
   egress              = var.egress
   container_instances = length(local.gpu_pools) > 0
+  rekognition         = local.uses_rekognition
   event_buses         = anytrue([for pool in values(var.pools) : pool.event_bus_arn != null])
   bucket_arns         = local.images.bucket_arns
   archive_bucket_arns = module.archive[*].bucket_arn

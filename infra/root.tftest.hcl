@@ -91,6 +91,19 @@ run "no_reaper_without_models" {
   }
 }
 
+run "no_rekognition_for_local_models" {
+  command = plan
+
+  variables {
+    pools = { objects = { detectors = { onnx-objects = {} } } }
+  }
+
+  assert {
+    condition     = !local.uses_rekognition
+    error_message = "local models must run in regions without Rekognition"
+  }
+}
+
 run "a_topic_of_two_buckets_is_subscribed_to_once" {
   command = plan
 

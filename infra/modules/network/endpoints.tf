@@ -8,7 +8,8 @@ locals {
   ]
 
   services = concat(
-    ["ecr.api", "ecr.dkr", "logs", "rekognition", "secretsmanager", "sqs"],
+    ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "sqs"],
+    var.rekognition ? ["rekognition"] : [],
     var.container_instances ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
     var.event_buses ? ["events"] : [],
   )

@@ -91,6 +91,19 @@ run "refuses_a_service_that_is_in_no_zone" {
   expect_failures = [aws_vpc_endpoint.interface["rekognition"]]
 }
 
+run "a_region_without_rekognition" {
+  command = plan
+
+  variables {
+    rekognition = false
+  }
+
+  assert {
+    condition     = toset(keys(data.aws_vpc_endpoint_service.interface)) == toset(["ecr.api", "ecr.dkr", "logs", "secretsmanager", "sqs"])
+    error_message = "a service that nobody calls must not be looked for"
+  }
+}
+
 run "one_zone_for_endpoints" {
   command = apply
 

@@ -66,6 +66,12 @@ variable "container_instances" {
   default     = false
 }
 
+variable "rekognition" {
+  description = "Whether tasks call Rekognition, which then needs an endpoint. Not every region has it."
+  type        = bool
+  default     = true
+}
+
 variable "event_buses" {
   description = "Whether workers publish to EventBridge, which then needs an endpoint."
   type        = bool
