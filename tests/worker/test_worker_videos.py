@@ -1,6 +1,11 @@
 """A worker with videos: from the upload to rows with a time."""
 
+import errno
+import os
 import sys
+import tempfile
+from threading import Lock
+from typing import Any
 
 import pytest
 from fakes.rig import MakeRig
@@ -46,6 +51,64 @@ def test_a_video_becomes_rows(make_rig: MakeRig) -> None:
         ("pixels", "video"),
     ]
     assert rig.rows("SELECT count(*) FROM latest_runs") == [{"count": 1}]
+
+
+class SmallDisk:
+    """Makes temporary files while there is space."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.free_bytes = size_bytes
+        self.lock = Lock()
+        self.was_full = False
+
+    def take(self, number: int) -> None:
+        with self.lock:
+            if number > self.free_bytes:
+                self.was_full = True
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.free_bytes -= number
+
+    def file(self, **options: Any) -> "FileOnDisk":
+        return FileOnDisk(self, tempfile.NamedTemporaryFile(**options))
+
+
+class FileOnDisk:
+    """A file that takes space until it is closed."""
+
+    def __init__(self, disk: SmallDisk, file: Any) -> None:
+        self._disk = disk
+        self._file = file
+        self._taken = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        self._disk.take(len(data))
+        self._taken += len(data)
+        return int(self._file.write(data))
+
+    def close(self) -> None:
+        self._disk.take(-self._taken)
+        self._taken = 0
+        self._file.close()
+
+
+def test_videos_that_dont_fit_on_the_disk_together_wait_for_each_other(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig()
+    data = BIKES.read_bytes()
+    disk = SmallDisk(len(data) * 3 // 2)
+    monkeypatch.setattr("retinue_workers.dispatch.video_frames.tempfile.TemporaryFile", disk.file)
+    for number in range(4):
+        rig.upload(f"{number}.mp4", data + bytes(number))
+        rig.upload(f"{number}.jpg")
+    rig.work_off({"pixels": {}}, video=VIDEO, within_seconds=60)
+    assert disk.was_full
+    runs = {key: outcome for key, _, outcome, _ in rig.runs()}
+    assert [runs[f"{number}.mp4"] for number in range(4)] == ["succeeded"] * 4
+    assert disk.free_bytes == len(data) * 3 // 2
 
 
 def test_only_detectors_of_pixels_take_videos(make_rig: MakeRig) -> None:

@@ -1,6 +1,7 @@
 """Process a video with a detector of images: fetch, decode, detect in frames, join."""
 
 import asyncio
+import errno
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -39,6 +40,8 @@ MAX_SECONDS = 10 * 3_600.0
 
 TELL_SECONDS = 2.0
 """Interval of the log's progress lines about a video."""
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 MAX_FRAMES_WAITING = 32
 """Maximum number of frames of one video that wait for their detector. A frame has 4 MB."""
@@ -121,6 +124,8 @@ class VideoFrames:
         self._on_progress = on_progress
         self._threads = DaemonThreads("video", max_videos)
         self._room = asyncio.Semaphore(max_videos)
+        self._files = 0
+        self._file_closed = asyncio.Event()
         self._joinable: dict[tuple[VideoObject, VideoSampling], _Decoding] = {}
 
     async def detect(
@@ -176,6 +181,35 @@ class VideoFrames:
         file.flush()
 
     @asynccontextmanager
+    async def _fetched(self, video: VideoObject) -> "AsyncIterator[IO[bytes]]":
+        """Yield a video's file. If others take the disk space, wait until one of them is closed."""
+        while not (file := await self._try_to_fetch(video)):
+            await self._file_closed.wait()
+        try:
+            yield file
+        finally:
+            self._close_file(file)
+
+    async def _try_to_fetch(self, video: VideoObject) -> IO[bytes] | None:
+        """Return a video's file; ``None`` if the disk is full and other videos have files."""
+        file = tempfile.TemporaryFile(prefix="retinue-video-")  # noqa: SIM115 - closed by _fetched
+        self._files += 1
+        try:
+            await self._threads.run(self._fetch, video, file)
+        except BaseException as error:
+            self._close_file(file)
+            if isinstance(error, OSError) and error.errno in _DISK_FULL and self._files:
+                return None
+            raise
+        return file
+
+    def _close_file(self, file: IO[bytes]) -> None:
+        file.close()
+        self._files -= 1
+        self._file_closed.set()
+        self._file_closed = asyncio.Event()
+
+    @asynccontextmanager
     async def _consuming(
         self, consumer: "_Consumer", video: VideoObject
     ) -> "AsyncIterator[_Decoding]":
@@ -211,8 +245,7 @@ class VideoFrames:
         try:
             async with self._room:
                 decoding.began.set()
-                with tempfile.TemporaryFile(prefix="retinue-video-") as file:
-                    await self._threads.run(self._fetch, video, file)
+                async with self._fetched(video) as file:
                     open_file = partial(self._decoder.open, file, decoding.sampling)
                     reader = await self._threads.run(open_file)
                     try:
