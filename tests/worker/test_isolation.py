@@ -194,6 +194,7 @@ def test_a_process_that_dies_between_calls_costs_no_image(rig: Rig, logged: list
     with rig.running({"echo": {}}, isolation={"echo": {}}):
         for process in children():
             process.kill()
+        eventually(lambda: all(one.status() == psutil.STATUS_ZOMBIE for one in children()))
         rig.upload("a.jpg")
         rig.wait_until_empty(60)
     assert rig.outcomes("echo") == ["succeeded"]
