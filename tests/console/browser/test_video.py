@@ -9,8 +9,17 @@ import numpy as np
 import pytest
 from console.browser.test_pages import AXE, SUMMARY
 from console.conftest import NOON, Add
-from playwright.sync_api import Browser, expect
-from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord, VideoRecord
+from playwright.sync_api import Browser, Page, expect
+from retinue_console.pictures.pictures import NoPictureError, Pictures
+from retinue_history import (
+    ConnectionPool,
+    DetectionRecord,
+    History,
+    HistoryUnavailableError,
+    RunKey,
+    RunRecord,
+    VideoRecord,
+)
 
 
 def video_file() -> bytes:
@@ -63,3 +72,33 @@ def test_an_appearance_is_chosen_by_keyboard(
     problems += page.evaluate(SUMMARY)
     context.close()
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (NoPictureError("S3 refuses it", is_lasting=False), "The file isn't available: S3 refuses"),
+        (HistoryUnavailableError("db.example is away"), "The database doesn't answer."),
+        (None, "The browser can't play this file. Download it"),
+    ],
+    ids=["refused", "no database", "no video"],
+)
+def test_a_video_that_is_not_played_says_why(
+    page: Page,
+    address: str,
+    add: Add,
+    pictures: Pictures,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception | None,
+    expected: str,
+) -> None:
+    def part(*given: Any) -> Any:
+        if failure is not None:
+            raise failure
+        return read(*given)
+
+    read = pictures.original_part
+    monkeypatch.setattr(pictures, "original_part", part)
+    image_id = add("broken.webm", b"not a video")
+    page.goto(f"{address}/videos/{image_id}")
+    expect(page.locator("#video-problem")).to_contain_text(expected)

@@ -46,6 +46,19 @@ timeline?.addEventListener("keydown", (event) => {
   next?.focus();
 });
 
+/** Say why the video isn't played: its file isn't available, or the browser can't. */
+async function explain() {
+  const place = document.getElementById("video-problem");
+  try {
+    const response = await fetch(video.src, { headers: { Accept: "application/json", Range: "bytes=0-0" } });
+    const text = response.ok ? "" : await response.text();
+    if (text !== "") place.textContent = text.startsWith("{") ? JSON.parse(text).message : text;
+  } catch {
+    place.textContent = "The console can't be reached. Reload the page to try again.";
+  }
+  place.hidden = false;
+}
+
 document.addEventListener("click", (event) => {
   const chosen = event.target.closest?.("a[data-from]");
   if (chosen) seek(Number(chosen.dataset.from) / 1000);
@@ -53,7 +66,7 @@ document.addEventListener("click", (event) => {
 for (const name of ["timeupdate", "seeked", "loadedmetadata"]) video.addEventListener(name, mark);
 video.addEventListener("loadedmetadata", follow, { once: true });
 window.addEventListener("hashchange", follow);
-video.addEventListener("error", () => (document.getElementById("video-problem").hidden = false));
-if (video.error) document.getElementById("video-problem").hidden = false;
+video.addEventListener("error", explain);
+if (video.error) explain();
 if (video.readyState > 0) follow();
 mark();
