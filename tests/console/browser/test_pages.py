@@ -88,7 +88,7 @@ def test_pictures_that_are_slow_delay_no_page(
     page: Page, address: str, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrived = Event()
-    monkeypatch.setattr(pictures, "picture", lambda *_: arrived.wait(PATIENCE_MS) and None)
+    monkeypatch.setattr(pictures, "picture", lambda *_: arrived.wait(PATIENCE_MS / 1_000) and None)
     try:
         page.goto(f"{address}/images", wait_until="commit")
         for name in ("Labels", "Images", "Runs", "Images", "Costs"):
@@ -107,7 +107,7 @@ def test_pictures_that_were_stopped_are_loaded_on_the_way_back(
 ) -> None:
     arrived, find = Event(), pictures.picture
     monkeypatch.setattr(
-        pictures, "picture", lambda *given: arrived.wait(PATIENCE_MS) and find(*given)
+        pictures, "picture", lambda *given: arrived.wait(PATIENCE_MS / 1_000) and find(*given)
     )
     chromium = find_chromium()
     assert chromium is not None
