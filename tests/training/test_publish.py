@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,25 @@ def test_workers_read_a_version_by_its_hash(
     for wrong in (trained.partition("#")[0], trained.upper(), f"{trained}0"):
         with pytest.raises(ValidationError, match="needs its hash"):
             start(wrong)
+
+
+def test_workers_start_without_a_folder_for_copies(
+    trained: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    start(trained)  # and keeps nothing
+
+    def no_home() -> Path:
+        """Raise what pathlib raises for a user without a home."""
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    start(trained)
+    [copy] = (tmp_path / "retinue" / "models").iterdir()
+    assert copy.name == f"{trained.rpartition('=')[2]}.onnx"
 
 
 def test_a_version_never_changes_and_is_promoted_in_s3(

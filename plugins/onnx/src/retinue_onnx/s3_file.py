@@ -129,8 +129,14 @@ class S3File:
 
 def _folder() -> Path:
     """Return the folder of this user's copies."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "retinue" / "models"
+    if home := os.environ.get("XDG_CACHE_HOME"):
+        folder = Path(home)
+    else:
+        try:
+            folder = Path.home() / ".cache"
+        except RuntimeError:  # a container's user without an entry in /etc/passwd
+            folder = Path(tempfile.gettempdir())
+    return folder / "retinue" / "models"
 
 
 def _keep(copy: Path, data: bytes) -> None:
