@@ -45,6 +45,7 @@ from retinue_onnx.session import new_session, session_provider
 from retinue_sdk import Image
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.detectors.suspects import Successes
 from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
@@ -199,7 +200,7 @@ async def worker_parts(detector: ObjectDetector, threads: int, stages: dict[str,
     detector.observe_stages(observe)
     runner = DetectorRunner(
         detector, timeout_seconds=60.0, gate=gate, budget=budget, prefetch=prefetch,
-        filters=Filters(), on_stage=observe,
+        filters=Filters(), successes=Successes(), on_stage=observe,
     )  # fmt: skip
     detector_start, detector.start = detector.start, lambda: None
     try:

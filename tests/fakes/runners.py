@@ -12,6 +12,7 @@ from retinue_sdk import InvalidImageError
 from retinue_sdk.plugins.manager import Filter
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.detectors.suspects import Successes
 from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
@@ -64,6 +65,7 @@ async def running(
         budget=budget,
         prefetch=prefetch,
         filters=Filters(filters),
+        successes=Successes(),
     )
     try:
         await runner.start()

@@ -38,6 +38,7 @@ from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.detectors.suspects import Successes
 from retinue_workers.dispatch.attempts import Attempts
 from retinue_workers.dispatch.dispatcher import MAX_IGNORED, Dispatcher
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
@@ -149,6 +150,7 @@ async def dispatching(
     chosen = {name: Route.model_validate(route) for name, route in (routes or {}).items()}
     metadata = MetadataReader(store, prefetch, chosen)
     observers = Observers(Plugins(()))
+    successes = Successes()
     runners = [
         DetectorRunner(
             detector,
@@ -157,6 +159,7 @@ async def dispatching(
             budget=budget,
             prefetch=prefetch,
             filters=Filters(),
+            successes=successes,
             video=video if detector.capabilities.input is Input.PIXELS else None,
         )
         for detector in detectors

@@ -33,6 +33,7 @@ from retinue_sdk import (
 from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.detectors.suspects import Successes
 from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.rate_limits import shared_limiter
@@ -476,6 +477,7 @@ async def limited(
         budget=Budget(MemoryHistory(), threads, gate),
         prefetch=prefetch,
         filters=Filters(),
+        successes=Successes(),
     )
     limiter = SharedRateLimiter({"service": rate}, Away(), threads)
     detector.rate_limiter = CallRateLimiter(limiter, runner)

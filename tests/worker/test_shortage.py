@@ -185,7 +185,10 @@ class Judge:
         self.gate = ReceiveGate()
         self.pauses: list[float] = []
         self.load = LoadLimit("x", 1, 1)
-        self.suspects = Suspects(self.gate, "images of x", self.load, self.pauses.append)
+        self.successes = suspects.Successes()
+        self.suspects = Suspects(
+            self.gate, "images of x", self.load, self.pauses.append, self.successes
+        )
         self._clock = 0.0
 
     def fails(self, task: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -202,11 +205,24 @@ class Judge:
         self.suspects.note(work.task(), Answer(Findings(), work.NOW))
 
 
-def test_while_none_passes_no_image_is_to_blame_until_the_shortage_lasts(
+def test_without_others_that_pass_no_image_is_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, tasks = Judge(), [work.task() for _ in range(5)]
+    judge.passes()
+    for _ in range(20):
+        verdicts = [judge.fails(task, monkeypatch) for task in tasks]
+        assert not any(verdicts)
+    assert judge.gate.lets_probes_pass
+    assert all(judge.pauses)
+
+
+def test_while_other_detectors_pass_images_are_to_blame_once_the_shortage_lasts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judge, tasks = Judge(), [work.task() for _ in range(5)]
-    assert [judge.fails(task, monkeypatch) for task in tasks] == [False] * 4 + [True]
+    judge.passes()
+    assert not judge.fails(tasks[0], monkeypatch)
+    judge.successes.total += 1
+    assert [judge.fails(task, monkeypatch) for task in tasks[1:]] == [False] * 3 + [True]
     assert judge.gate.lets_probes_pass
     assert [judge.fails(task, monkeypatch) for task in tasks[:4]] == [True] * 4
     assert judge.pauses[-5:] == [suspects.LASTING_PAUSE_SECONDS] * 5

@@ -37,6 +37,7 @@ from retinue_workers.detectors.encoding import FindingsEncoder
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import BlockingDetector, DetectorRunner, startup_errors
+from retinue_workers.detectors.suspects import Successes
 from retinue_workers.dispatch.attempts import Attempts
 from retinue_workers.dispatch.dispatcher import Dispatcher
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
@@ -198,6 +199,7 @@ class Worker:
         self._metadata = MetadataReader(store, self._prefetch, settings.routes)
         self._isolated: list[IsolatedDetector] = []
         filters = Filters(plugins.filters())
+        successes = Successes()
         runner_type, committer_type, dispatcher_type, scheduler_type = _main_path(settings)
         self._runners = [
             runner_type(
@@ -207,6 +209,7 @@ class Worker:
                 budget=self._budget,
                 prefetch=self._prefetch,
                 filters=filters,
+                successes=successes,
                 video=settings.video.get(detector.name),
                 on_stage=self._observe_stages(detector),
             )

@@ -207,7 +207,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "resources_exhausted": ErrorCode(
         "The image alone needs more memory, files, threads or disk space than available, "
-        "[while others succeed, or none does for two minutes]"
+        "[while other images or other detectors succeed]"
         "(delivery.md#resource-shortages).",
         "yes",
         "Give the worker more, or exclude such images with a route.",

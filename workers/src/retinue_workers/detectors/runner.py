@@ -43,7 +43,7 @@ from retinue_workers.detectors.hang_detector import HangDetector
 from retinue_workers.detectors.load_limit import LoadLimit
 from retinue_workers.detectors.retry_policy import PROBE_SECONDS, Answer, probe_seconds
 from retinue_workers.detectors.shortage import is_shortage
-from retinue_workers.detectors.suspects import Suspects
+from retinue_workers.detectors.suspects import Successes, Suspects
 from retinue_workers.intake.prefetch import Form, Prefetch, StageObserver
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
@@ -136,6 +136,7 @@ class DetectorRunner:
         budget: Budget,
         prefetch: Prefetch,
         filters: Filters,
+        successes: Successes,
         video: VideoSampling | None = None,
         on_stage: StageObserver | None = None,
     ) -> None:
@@ -169,7 +170,9 @@ class DetectorRunner:
             )
         batch_size = 1 if isinstance(detector, AsyncDetector) else capabilities.max_batch_size
         self._load = LoadLimit(detector.name, capabilities.max_concurrency, batch_size)
-        self.suspects = Suspects(gate, f"images of {self._cause}", self._load, self._rest)
+        self.suspects = Suspects(
+            gate, f"images of {self._cause}", self._load, self._rest, successes
+        )
         rate = capabilities.requests_per_second
         self._interval_seconds = 1 / rate if rate else 0.0
         self._threads = DaemonThreads(detector.name, capabilities.max_concurrency)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from retinue_sdk import Findings, ObjectRefusedError
 from retinue_sdk.errors import format_error
@@ -25,10 +25,19 @@ PASSES_PER_SUSPECT = 2
 """If there are more suspects, how many other images must succeed for each."""
 
 LASTING_SECONDS = 120.0
-"""How long a shortage may last without a success before images fail that have it alone."""
+"""How long a detector's shortage may last, while others succeed, before images fail that have it
+alone.
+"""
 
 LASTING_PAUSE_SECONDS = 5.0
 """Pause after such a failure. It limits how many images fail because of something else."""
+
+
+@dataclass(slots=True)
+class Successes:
+    """The number of images that succeeded, of all detectors of a worker together."""
+
+    total: int = 0
 
 
 class Suspects:
@@ -42,20 +51,29 @@ class Suspects:
         cause: The gate's cause.
         load: Reduced after a shortage.
         pause: Pauses the detector for a number of seconds.
+        successes: Shows whether other detectors succeed during a shortage. If none does, everything
+            may lack something, and messages wait.
     """
 
     def __init__(
-        self, gate: ReceiveGate, cause: str, load: LoadLimit, pause: Callable[[float], None]
+        self,
+        gate: ReceiveGate,
+        cause: str,
+        load: LoadLimit,
+        pause: Callable[[float], None],
+        successes: Successes,
     ) -> None:
         self._gate = gate
         self._cause = cause
         self._load = load
         self._pause = pause
+        self._successes = successes
         self._reason = ""
         self._suspects: dict[Task, int] = {}  # how many others had succeeded at the first error
         self._passed = 0
         self._blamed = 0
-        self._lacking_since: float | None = None  # no image succeeded since then
+        self._lacking_since: float | None = None  # no image of this detector succeeded since then
+        self._total_before: int | None = 0  # successes of all before the first shortage since then
 
     def note(self, task: Task, answer: Answer) -> Answer:
         """Record an answer for a task's image.
@@ -66,8 +84,9 @@ class Suspects:
         value = answer.value
         if isinstance(value, Findings | EncodedFindings):
             self._passed += 1
+            self._successes.total += 1
             self._blamed = 0
-            self._lacking_since = None
+            self._lacking_since = self._total_before = None
             self._load.record_success()
             if self._suspects:
                 self._gate.open(self._cause)
@@ -98,13 +117,16 @@ class Suspects:
         self._suspect(task, reason)
         if self._lacking_since is None:
             self._lacking_since = now
+        if self._total_before is None:
+            self._total_before = self._successes.total
         if answer.batch_size == 1 and self._load.was_single(began_at):
             task.shortages += 1
             if task.shortages >= TRIES_ALONE and self._others_passed(task):
                 self._blamed += 1
                 self._load.restore()
                 return True, 0.0
-            if now - self._lacking_since >= LASTING_SECONDS:
+            is_lasting = now - self._lacking_since >= LASTING_SECONDS
+            if is_lasting and self._successes.total > self._total_before:
                 self._pause(LASTING_PAUSE_SECONDS)
                 return True, 0.0
         pause_seconds = self._load.reduce(began_at, reason)
