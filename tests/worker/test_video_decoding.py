@@ -195,6 +195,12 @@ def test_a_still_is_the_frame_at_its_time(
     assert number_of(opened(data).still(9_000)) == 99
 
 
+def test_a_still_of_an_avi_without_its_index() -> None:
+    data = encoded([numbered(index) for index in range(60)], container="avi", options=B_FRAMES)
+    cut = data[: data.rindex(b"idx1")]
+    assert [number_of(opened(cut).still(40 * index)) for index in range(60)] == [*range(60)]
+
+
 def test_a_still_of_a_large_mpeg_file_is_found_by_its_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -326,8 +326,11 @@ class VideoFile:
         at = start + round(at_ms / 1_000 / base)
         latest = at - MAX_REORDERED if self._is_avi else at
         is_mpeg = self._container.format.name in _APPENDABLE
-        if is_mpeg:  # it seeks by times of decoding, and the first one is earlier
+        # They seek by times of decoding, and the first one is earlier.
+        if is_mpeg:
             start -= round(MAX_GAP_SECONDS / base)
+        elif self._is_avi:
+            start = 0
         is_scanned = is_mpeg and self._size_bytes <= MAX_SCANNED_BYTES
         for seconds in _STEPS_BACK_SECONDS[-1 if is_scanned else 0 :]:
             self._container.seek(max(start, latest - round(seconds / base)), stream=stream)
