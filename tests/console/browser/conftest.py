@@ -35,11 +35,16 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(services: Services) -> Iterator[str]:
-    """Serve a console; yields its address."""
+def served(services: Services, port: int = 0) -> Iterator[str]:
+    """Serve a console, at any port by default; yields its address."""
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(services), port=0, log_level="error", lifespan="off", ws="none", loop="asyncio"
+            make_app(services),
+            port=port,
+            log_level="error",
+            lifespan="off",
+            ws="none",
+            loop="asyncio",
         )
     )
     thread = threading.Thread(target=server.run, daemon=True)

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
+from html import escape
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from retinue_console.access.identity import Grants, Identity
@@ -121,7 +122,11 @@ class OidcSignIn(SignIn):
         return f"{self._base_path}/sign-in?{urlencode({'next': here})}"
 
     def _start(self, request: Request) -> Response:
-        """Send the browser to the provider."""
+        """Send the browser to the provider.
+
+        By a page, not a redirect: browsers apply form-action to redirects, so a search after the
+        session ended would lead nowhere.
+        """
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         challenge = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
         query = {
@@ -135,7 +140,7 @@ class OidcSignIn(SignIn):
             "code_challenge_method": "S256",
         }
         address = self._provider.metadata().authorization_endpoint
-        response = _redirect(f"{address}{'&' if '?' in address else '?'}{urlencode(query)}")
+        response = _onward(f"{address}{'&' if '?' in address else '?'}{urlencode(query)}")
         next_ = local_address(request.query_params.get("next", ""), self._base_path)
         pending = {"state": state, "nonce": nonce, "verifier": verifier, "next": next_}
         self._pending.limit(request, response, MAX_PENDING)
@@ -220,6 +225,16 @@ def local_address(address: str, base_path: str) -> str:
 
 def _redirect(address: str) -> Response:
     return RedirectResponse(address, 303, headers={"Cache-Control": "no-store"})
+
+
+def _onward(address: str) -> Response:
+    """Return a page that leads to another site by itself."""
+    address = quote(address, safe=":/%#?=@[]!$&'()*+,;")
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><title>Sign in · Retinue</title>'
+        f'<p><a href="{escape(address)}">Continue to sign in</a></p></html>',
+        headers={"Refresh": f"0; url={address}", "Cache-Control": "no-store"},
+    )
 
 
 def _digest(token: str) -> bytes:
