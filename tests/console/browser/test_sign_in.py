@@ -32,3 +32,15 @@ def test_a_search_after_the_session_ended_signs_in_and_searches(
             page.get_by_role("searchbox").press("Enter")
             page.wait_for_url("**/search?q=photo")
             expect(page.get_by_role("heading", level=1)).to_contain_text("Search")
+
+
+def test_a_search_goes_where_a_proxy_sends_it_to_sign_in(page: Page, address: str) -> None:
+    with running() as provider:
+        elsewhere = f"{provider.address}/.well-known/openid-configuration"
+        page.route(
+            "**/search?*", lambda route: route.fulfill(status=302, headers={"Location": elsewhere})
+        )
+        page.goto(f"{address}/labels")
+        page.get_by_role("searchbox").fill("photo")
+        page.get_by_role("searchbox").press("Enter")
+        page.wait_for_url(elsewhere)

@@ -19,7 +19,16 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  if (!event.defaultPrevented) stopPictures();
+  if (event.defaultPrevented) return;
+  stopPictures();
+  const form = event.target;
+  if (form.method !== "get") return;
+  // Not as a form: a proxy that asks to sign in first may redirect it elsewhere, which form-action forbids.
+  event.preventDefault();
+  const address = new URL(form.action);
+  address.hash = "";
+  address.search = new URLSearchParams(new FormData(form, event.submitter));
+  location.assign(address);
 });
 
 window.addEventListener("pageshow", (event) => {
