@@ -66,6 +66,7 @@ INVENTED: tuple[Difference, ...] = (
     _alarm("sleep", "treat_missing_data"),
     _alarm("throttling", "ok_actions", "treat_missing_data"),
     _alarm("topic", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
+    _alarm("unannounced", "treat_missing_data"),
     _alarm("wake", "treat_missing_data"),
     Difference(
         "aws_db_instance.this",
@@ -119,6 +120,7 @@ INVENTED: tuple[Difference, ...] = (
         "aws_cloudwatch_metric_alarm.sleep",
         "aws_cloudwatch_metric_alarm.topic",
         "aws_cloudwatch_metric_alarm.throttling",
+        "aws_cloudwatch_metric_alarm.unannounced",
         "aws_cloudwatch_metric_alarm.wake",
     ),
 )
