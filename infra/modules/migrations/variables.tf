@@ -79,7 +79,7 @@ variable "collection_ids" {
 }
 
 variable "model_arns" {
-  description = "ARNs of the versions of Custom Labels models that `retinue models stop` stops`."
+  description = "ARNs of the versions of Custom Labels models that `retinue models stop` stops."
   type        = set(string)
   default     = []
 

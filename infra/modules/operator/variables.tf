@@ -62,7 +62,7 @@ variable "dead_letter_queue_arns" {
 }
 
 variable "model_arns" {
-  description = "ARNs of the versions of Custom Labels models that `retinue models status` describes`."
+  description = "ARNs of the versions of Custom Labels models that `retinue models status` describes."
   type        = set(string)
   default     = []
 
