@@ -694,6 +694,12 @@ def test_on_this_machine_without_tls(services: Services, settings: ConsoleSettin
     assert ask(browser)["login"] == "ann@example.com"
 
 
+def test_an_address_that_is_too_long_to_return_to_is_not_left(browser: Client) -> None:
+    said = browser.get("/who/1", params={"q": "x" * 1_000})
+    assert said.status_code == 401
+    assert "Then try again." in said.text
+
+
 @pytest.mark.parametrize(
     "address",
     [

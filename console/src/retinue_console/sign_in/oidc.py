@@ -66,7 +66,7 @@ class OidcSignIn(SignIn):
         clock: Returns the time in seconds since 1970.
     """
 
-    advice: ClassVar[str] = "Sign in first: open the console in a browser."
+    advice: ClassVar[str] = "Sign in first: open the console in a browser tab. Then try again."
     sign_out: ClassVar[str] = "/sign-out"
 
     def __init__(
@@ -114,11 +114,17 @@ class OidcSignIn(SignIn):
             Route("/signed-out", signed_out),
         )
 
-    def entrance(self, request: Request) -> str:
-        """Return the address at which signing in begins, and which leads back here."""
+    def entrance(self, request: Request) -> str | None:
+        """Return the address at which signing in begins, and which leads back here.
+
+        It is ``None`` if that address would be too long, as with a long statement on the page SQL:
+        the browser then stays at it.
+        """
         here = quote(request.scope["path"])
         if request.url.query:
             here += f"?{request.url.query}"
+        if len(here) > MAX_ADDRESS:
+            return None
         return f"{self._base_path}/sign-in?{urlencode({'next': here})}"
 
     def _start(self, request: Request) -> Response:

@@ -42,7 +42,7 @@ class SignIn(ABC):
         return ()
 
     def entrance(self, request: Request) -> str | None:
-        """Return the address to send a browser to that isn't signed in."""
+        """Return the address of the sign-in for a browser; ``None`` to refuse it instead."""
         del request
         return None
 

@@ -1,4 +1,4 @@
-// What every page does: the key of the search, and leaving without delay.
+// What every page does: the key of the search, forms, and leaving without delay.
 
 /** Return whether keys typed there are text. */
 export function isText(element) {
@@ -22,14 +22,51 @@ document.addEventListener("submit", (event) => {
   if (event.defaultPrevented) return;
   stopPictures();
   const form = event.target;
-  if (form.method !== "get") return;
-  // Not as a form: a proxy that asks to sign in first may redirect it elsewhere, which form-action forbids.
-  event.preventDefault();
-  const address = new URL(form.action);
-  address.hash = "";
-  address.search = new URLSearchParams(new FormData(form, event.submitter));
-  location.assign(address);
+  if (form.method === "post" && form.closest("main") !== null) {
+    event.preventDefault();
+    send(form);
+  } else if (form.method === "get") {
+    // Not as a form: a proxy that asks to sign in first may redirect it elsewhere, which form-action forbids.
+    event.preventDefault();
+    const address = new URL(form.action);
+    address.hash = "";
+    address.search = new URLSearchParams(new FormData(form, event.submitter));
+    location.assign(address);
+  }
 });
+
+let isAsking = false;
+
+/** Send a form, or say below it why that isn't possible now: an error page would lose its fields. */
+async function send(form) {
+  if (isAsking) return;
+  isAsking = true;
+  const reasons = await reasonsAgainst();
+  isAsking = false;
+  form.querySelector(".problem")?.remove();
+  if (reasons === null) {
+    form.submit();
+    return;
+  }
+  const problem = Object.assign(document.createElement("p"), { className: "problem", role: "alert" });
+  problem.append(...reasons);
+  form.append(problem);
+}
+
+/** Ask the console whether it would accept a form; return null if so, else the text to show. */
+async function reasonsAgainst() {
+  const home = document.querySelector(".brand").href;
+  try {
+    const response = await fetch(new URL("newest.json", home), { cache: "no-store", redirect: "manual" });
+    const answer = await response.json().catch(() => null);
+    if (response.status >= 500) return [answer?.message ?? `The server answered ${response.status}.`, " Nothing was sent. Try again."];
+    if (response.status !== 401 && answer !== null) return null;
+  } catch {
+    return ["The console can't be reached. Nothing was sent. Try again."];
+  }
+  const link = Object.assign(document.createElement("a"), { href: home, target: "_blank", textContent: "Sign in in another tab" });
+  return ["You are signed out. ", link, ", then send this again."];
+}
 
 window.addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
