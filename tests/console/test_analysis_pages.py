@@ -3,6 +3,8 @@
 import html
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -10,14 +12,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from console.conftest import Client
+from console.conftest import ADDRESS, Client
 from fakes.small_history import HOSTILE, NOON, found, image, run
 from psycopg.rows import scalar_row
+from retinue_console.app import make_app
+from retinue_console.database import Database
+from retinue_console.page import Services
 from retinue_console.pages import diff
 from retinue_console.queries import costs, detectors, reading
 from retinue_history import Charge, ConnectionPool, History
 from retinue_history.db.connections import Connection
 from retinue_history.db.snapshot import Snapshot
+from sqlalchemy import make_url
 
 Record = Callable[..., None]
 
@@ -96,6 +102,25 @@ def test_costs_are_those_of_the_view_and_of_the_month(record: Record, reader: Co
         (one.detector, one.day, one.runs, one.failed_runs, one.billed_units, one.price_usd)
         for one in days
     ] == reader.execute(view).fetchall()
+
+
+def test_each_number_of_runs_leads_to_as_many(
+    record: Record, services: Services, history_url: str
+) -> None:
+    now = datetime.now(UTC)
+    images = [image(f"{n}.jpg", now) for n in range(6)]
+    record(images, [run(one, started_at=now) for one in images[:3]])
+    record([], [run(one, started_at=now, error_code="corrupt_image") for one in images[3:5]])
+    skip = {"outcome": "skipped", "error_code": "skipped_by_key", "saved_usd": Decimal("0.001")}
+    record([], [run(images[5], started_at=now, **skip)])
+    reader_url = make_url(history_url).set(username="retinue_reader")
+    with closing(Database(reader_url.render_as_string(hide_password=False))) as database:
+        client = Client(make_app(replace(services, database=database)), base_url=ADDRESS)
+        links = re.findall(r'href="(/runs\?[^"]*)">(\d+)<', client.get("/costs").text)
+        assert [int(number) for _, number in links] == [3, 2, 1]
+        for link, number in links:
+            listed = client.get(html.unescape(link), headers={"Accept": "application/json"}).json()
+            assert len(listed["runs"]) == int(number)
 
 
 def test_drift_and_agreement(record: Record, reader: Connection) -> None:
