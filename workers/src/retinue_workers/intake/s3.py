@@ -268,7 +268,7 @@ class ObjectStore:
                 return RetriableError(f"S3 refused {reference.uri} before, but not now")
             case Verdict.UNDECIDED:
                 return ObjectRefusedError(
-                    f"S3 refuses {reference.uri} ({code}): the worker needs {needed} on the bucket"
+                    f"S3 refuses {reference.uri} ({code}): {needed} are needed on the bucket"
                 )
         if code.startswith(_KMS):
             return InvalidImageError(
@@ -363,7 +363,7 @@ def _explain(error: ClientError, reference: ImageReference) -> DetectorError | N
         )
     if code in _WITHOUT_RIGHTS:
         return DetectorNotReadyError(
-            f"S3 refuses {reference.uri} ({code}): it doesn't accept the worker's credentials"
+            f"S3 refuses {reference.uri} ({code}): it doesn't accept the credentials"
         )
     if code in _REFUSED or (code.startswith(_KMS) and not _KMS_PASSES.search(code)):
         return None
