@@ -291,18 +291,18 @@ class Image:
         """Apply a function to the bytes, or raise the known error. The caller holds the lock."""
         data = self._read(content)
         if self._undecodable is not None:
-            raise self._undecodable
+            raise _copy(self._undecodable)
         try:
             return use(data, self._limits)
         except InvalidImageError as error:
             # Only pixels are unavailable: a detector that uses bytes may know the format.
-            self._undecodable = error
+            self._undecodable = _copy(error)
             raise
 
     def _read(self, content: "_Content") -> bytes:
         """Return the bytes. The caller holds the lock."""
         if self._unreadable is not None:
-            raise self._unreadable
+            raise _copy(self._unreadable)
         if content.data is None:
             try:
                 if self.size_bytes is not None:
@@ -310,13 +310,20 @@ class Image:
                 data = self._load()
                 self._limits.check_bytes(len(data))
             except InvalidImageError as error:
-                self._unreadable = error
+                self._unreadable = _copy(error)
                 raise
             content.data = data
         return content.data
 
     def __repr__(self) -> str:
         return f"<Image {self.image_id} {self.reference.uri}>"
+
+
+def _copy(error: InvalidImageError) -> InvalidImageError:
+    """Return an error without a traceback, whose frames would keep this image and its pixels."""
+    return InvalidImageError(
+        str(error), code=error.code, retryable=error.retryable, billed_units=error.billed_units
+    )
 
 
 def _no_file() -> bytes:

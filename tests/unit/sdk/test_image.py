@@ -1,7 +1,10 @@
 """An image fetches once, decodes once, and remembers what can never work."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Barrier, Event
@@ -115,7 +118,8 @@ def test_an_image_that_is_gone_is_not_fetched_again(use: Callable[[Image], objec
     for _ in range(3):
         with pytest.raises(InvalidImageError) as caught:
             use(image)
-        assert caught.value is gone
+        assert repr(caught.value) == repr(gone)
+        assert vars(caught.value) == vars(gone)
     assert store.calls == 1
 
 
@@ -151,6 +155,29 @@ def test_an_image_that_cannot_be_decoded_is_decoded_once_and_stays_readable(
         # One detector's inability to decode is not another's.
         assert image.read() == b"a format that only some service knows"
     assert (len(decoded), store.calls, image.size_px) == (1, 1, None)
+
+
+def test_an_error_that_a_detector_catches_keeps_nothing() -> None:
+    held: list[weakref.ref[set[str]]] = []
+
+    def detect(image: Image) -> None:
+        variable = {"pixels"}
+        held.append(weakref.ref(variable))
+        with suppress(InvalidImageError):
+            image.pixels()
+
+    def fail() -> bytes:
+        raise InvalidImageError("gone")
+
+    gc.collect()
+    gc.disable()
+    try:
+        undecodable, gone = Image.from_bytes(b"text"), Image(REFERENCE, fail)
+        for image in (undecodable, undecodable, gone, gone):
+            detect(image)
+        assert [reference() for reference in held] == [None] * 4
+    finally:
+        gc.enable()
 
 
 def test_running_out_of_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
