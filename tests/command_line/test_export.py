@@ -3,9 +3,13 @@
 import csv
 import io
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any
 from uuid import UUID
 from xml.etree import ElementTree as ET
@@ -16,6 +20,7 @@ import pytest
 from aws_client.server import Reply, Server
 from click.testing import Result
 from fakes.videos import corners, encoded
+from fakes.waiting import eventually
 from psycopg import sql
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -266,6 +271,47 @@ def test_a_signal_leaves_no_part_of_a_file(
     assert ended.stderr.strip() == "error: ended by SIGTERM"
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_the_part_of_a_killed_export_is_replaced(cli: Cli, photos: Photos, tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from retinue_cli.data.export import destination
+with destination(sys.argv[1]) as file:
+    file.write(b"more than an export of six detections" * 100)
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    name = "ä" * 127  # as long as a name can be
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, name], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with destination("other") as other:
+        cli("export", "--format", "csv", name)
+        cli("export", "--format", "csv", "again.csv")
+        other.write(b"other")
+    assert {path.name for path in tmp_path.iterdir()} == {name, "again.csv", "other"}
+    assert Path(name).read_bytes() == Path("again.csv").read_bytes()
+
+
+def test_two_exports_to_one_file_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def write() -> None:
+        with destination("out") as file:
+            file.write(b"second")
+
+    with destination("out") as file:
+        [draft] = tmp_path.iterdir()
+        (thread := Thread(target=write)).start()
+        opened = Path("/proc/self/fd")
+        eventually(lambda: [*map(os.path.realpath, opened.iterdir())].count(str(draft)) == 2)
+        file.write(b"first, and longer")
+    thread.join()
+    assert Path("out").read_bytes() == b"second"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_memory_does_not_grow_with_the_history(cli: Cli, history_url: str, engine: Any) -> None:

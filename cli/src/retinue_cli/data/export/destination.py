@@ -1,8 +1,10 @@
 """Open the destination of an export: a file that appears when complete."""
 
+import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,12 +26,31 @@ def destination(name: str) -> Iterator[BinaryIO]:
             yield file
         return
     path = path.resolve()  # resolve a symbolic link, so that the link remains
-    draft = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as file:
+    # A name of its own length, because the path's may have as many bytes as a name can have.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    draft = path.with_name(f".{digest[:32]}.part")
+    with _opened(draft) as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+
+
+def _opened(draft: Path) -> BinaryIO:
+    """Open a draft, empty, once no other process writes it. One that was killed left its draft."""
+    while True:
+        file = draft.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):  # the other process has finished it meanwhile
+                if os.path.samestat(os.fstat(file.fileno()), draft.stat()):
+                    file.truncate(0)
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
