@@ -15,17 +15,15 @@ from retinue_sdk.errors import format_error
 
 from retinue_workers.detectors.errors import ShortageError
 
-_ERRNOS = frozenset(
-    {
-        errno.EAGAIN,  # of fork and clone: no more processes or threads
-        errno.EDQUOT,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOBUFS,
-        errno.ENOMEM,
-        errno.ENOSPC,
-    }
-)
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_ERRNOS = DISK_FULL | {
+    errno.EAGAIN,  # of fork and clone: no more processes or threads
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOMEM,
+}
 
 _TEXT = re.compile(
     r"out ?of ?memory|bad_alloc|bad allocation|alloc_failed"

@@ -1,7 +1,6 @@
 """Process a video with a detector of images: fetch, decode, detect in frames, join."""
 
 import asyncio
-import errno
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +19,7 @@ from retinue_sdk.errors import drop_tracebacks
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
 from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.detectors.shortage import DISK_FULL
 from retinue_workers.dispatch.attempts import Attempts, Concluded
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.limits.threads import DaemonThreads
@@ -40,8 +40,6 @@ MAX_SECONDS = 10 * 3_600.0
 
 TELL_SECONDS = 2.0
 """Interval of the log's progress lines about a video."""
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 MAX_FRAMES_WAITING = 32
 """Maximum number of frames of one video that wait for their detector. A frame has 4 MB."""
@@ -198,7 +196,7 @@ class VideoFrames:
             await self._threads.run(self._fetch, video, file)
         except BaseException as error:
             self._close_file(file)
-            if isinstance(error, OSError) and error.errno in _DISK_FULL and self._files:
+            if isinstance(error, OSError) and error.errno in DISK_FULL and self._files:
                 return None
             raise
         return file
