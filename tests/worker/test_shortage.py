@@ -265,10 +265,24 @@ def test_an_outage_costs_few_images_until_it_lasts_however_slowly_they_come(
 
 def test_a_suspect_that_ends_otherwise_opens_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     judge, task = Judge(), work.task()
-    judge.fails(task, monkeypatch)
+    for _ in range(2):
+        judge.fails(task, monkeypatch)
     assert judge.gate.reasons()
     judge.suspects.acquit(task)
     assert not judge.gate.reasons()
+
+
+def test_a_leak_that_ends_a_process_now_and_then_pauses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge = Judge()
+    for _ in range(5):
+        task = work.task()
+        assert not judge.fails(task, monkeypatch)
+        assert not judge.gate.reasons()
+        judge.suspects.note(task, Answer(Findings(), work.NOW))
+        judge.suspects.acquit(task)
+        judge.passes()
 
 
 # A whole worker.

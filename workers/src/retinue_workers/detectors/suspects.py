@@ -43,11 +43,12 @@ class Successes:
 class Suspects:
     """The images of one detector whose objects are refused, or that caused a shortage.
 
-    While there are any, the gate allows only probes. The store or the plugin compares refused
-    objects with others. This class compares images that caused a shortage.
+    While there are any, the gate allows only probes, but a single shortage doesn't close it. The
+    store or the plugin compares refused objects with others. This class compares images that caused
+    a shortage.
 
     Args:
-        gate: Closed while there are suspects.
+        gate: Closed while there are suspects, except after a single shortage.
         cause: The gate's cause.
         load: Reduced after a shortage.
         pause: Pauses the detector for a number of seconds.
@@ -91,7 +92,7 @@ class Suspects:
             if self._suspects:
                 self._gate.open(self._cause)
         elif isinstance(value, ObjectRefusedError):
-            self._suspect(task, _text(value))
+            self._suspect(task, _text(value), closes_gate=True)
         elif is_shortage(value):
             is_images_fault, pause_seconds = self._note_shortage(task, answer, format_error(value))
             crashed = isinstance(value, DetectorCrashedError)
@@ -114,7 +115,8 @@ class Suspects:
         """Return whether the image is the cause, and the detector's pause in seconds."""
         now = time.monotonic()
         began_at = now - answer.duration_ms * answer.batch_size / 1_000
-        self._suspect(task, reason)
+        # After a single one, as when a leak ends a detector's process, others may succeed.
+        self._suspect(task, reason, closes_gate=self._lacking_since is not None)
         if self._lacking_since is None:
             self._lacking_since = now
         if self._total_before is None:
@@ -139,11 +141,12 @@ class Suspects:
             return self._passed > 0
         return self._passed - self._suspects[task] >= PASSES_PER_SUSPECT * len(self._suspects)
 
-    def _suspect(self, task: Task, reason: str) -> None:
+    def _suspect(self, task: Task, reason: str, *, closes_gate: bool) -> None:
         if not self._suspects:
             self._reason = reason  # the first reason: each new one would be logged
-        self._gate.close(self._cause, self._reason, probe=True)
         self._suspects.setdefault(task, self._passed)
+        if closes_gate:
+            self._gate.close(self._cause, self._reason, probe=True)
 
 
 def _text(error: BaseException) -> str:
