@@ -24,7 +24,6 @@ from benchmarks.http_service import Answer, Headers, serve
 ACCOUNT = "000000000000"
 VISIBILITY_TIMEOUT_SECONDS = 30
 MEDIA_TYPE = b"application/x-amz-json-1.0"
-LONGEST_BATCH = 10
 
 _numbers = count(1)
 

@@ -25,11 +25,10 @@ from fakes.model_sessions import MemoryModelSessions
 IMAGES_PER_SECOND = 5.0
 """What an inference unit works off, if a world is not told otherwise."""
 
-POISON_RECEIVES = 5
-"""After so many receives the worker records a poison message as failed; the pool's redrive."""
-
 POISON_SECONDS = 31.0
-"""1 + 2 + 4 + 8 + 16 seconds: the waits between its receives (``backoff.requeue_seconds``)."""
+"""1 + 2 + 4 + 8 + 16 seconds: the waits between the receives of a poison message, until the worker
+records it as failed (``backoff.requeue_seconds``).
+"""
 
 IN_FLIGHT_SECONDS = 2.0
 """How long an image is in flight that needs to wait for no other."""

@@ -28,8 +28,6 @@ from retinue_workers.detectors import retry_policy
 Make = Callable[..., DetectorSession]
 Stored = Callable[..., Image]
 
-ELSEWHERE = (("x-amz-bucket-region", "eu-west-1"),)
-
 REFUSALS = [
     (ObjectFault(), "access_denied"),
     (ObjectFault("InvalidRequest", 400, head_status=400), "access_denied"),

@@ -428,14 +428,14 @@ def as_bytes(model: onnx.ModelProto) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def differing(models: dict[str, onnx.ModelProto], directory: Path = MODELS) -> list[str]:
+def differing(models: dict[str, onnx.ModelProto]) -> list[str]:
     """Return the names of models whose committed file is missing or different.
 
     Another onnx or protobuf release may order bytes differently, so equal graphs suffice.
     """
     names = []
     for name, model in models.items():
-        path = directory / name
+        path = MODELS / name
         committed = path.read_bytes() if path.exists() else b""
         if committed != as_bytes(model) and onnx.ModelProto.FromString(committed) != model:
             names.append(name)

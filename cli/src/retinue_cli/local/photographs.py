@@ -95,9 +95,7 @@ def folder_of(path: Path) -> Path:
     return path if os.path.isdir(path) else path.parent  # noqa: PTH112 - answers any name
 
 
-def folder_photographs(
-    path: Path, key_of: Callable[[Path], str] | None = None
-) -> FolderPhotographs:
+def folder_photographs(path: Path) -> FolderPhotographs:
     """Return all images and videos in a folder and its subfolders, by the suffixes of their names.
 
     Links are followed, unless they lead to a folder above. A file or folder that is reached twice
@@ -105,12 +103,11 @@ def folder_photographs(
 
     Args:
         path: The folder, or one image file.
-        key_of: Returns a file's key. The default is the path below the folder.
 
     Raises:
         LaptopError: The folder doesn't exist, can't be read, or has no usable image.
     """
-    found = search(path, key_of)
+    found = search(path)
     if not found.photographs:
         raise nothing_found([path], found)
     return found
@@ -118,6 +115,10 @@ def folder_photographs(
 
 def search(path: Path, key_of: Callable[[Path], str] | None = None) -> FolderPhotographs:
     """Return the same, even if the folder has no usable image, or can't be read.
+
+    Args:
+        path: The folder, or one image file.
+        key_of: Returns a file's key. The default is the path below the folder.
 
     Raises:
         LaptopError: The folder or file doesn't exist.

@@ -24,6 +24,9 @@ MARK = "_RETINUE_LAPTOP"
 _TOLERANCE_SECONDS = 2.0
 _POLL_SECONDS = 0.01
 
+_LEFTOVER_SECONDS = 3.0
+"""How long processes of a killed run may take to end before they are killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class _ProcessEntry:
@@ -144,11 +147,8 @@ class Processes:
             self._write([entry for entry in self._read() if entry.pid != process.pid])
         return code
 
-    def end_leftovers(self, grace_seconds: float = 3.0) -> list[str]:
+    def end_leftovers(self) -> list[str]:
         """End the processes that an earlier, killed run left running.
-
-        Args:
-            grace_seconds: How long all of them may take before they are killed.
 
         Returns:
             The names of the ended programs, for a message.
@@ -164,7 +164,7 @@ class Processes:
                 if leader:
                     with suppress(psutil.Error):
                         leader.terminate()
-            _wait([leader for leader in leaders.values() if leader], grace_seconds)
+            _wait([leader for leader in leaders.values() if leader], _LEFTOVER_SECONDS)
             for entry, leader in leaders.items():
                 _kill([*self._members(entry.pid), *([leader] if leader else [])])
             self._write([])

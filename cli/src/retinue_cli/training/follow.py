@@ -27,7 +27,6 @@ def follow(
     *,
     every_seconds: float,
     sleep: Callable[[float], None] = time.sleep,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ModelVersion:
     """Check a training until it has ended.
 
@@ -41,7 +40,6 @@ def follow(
         tell: Called after each check.
         every_seconds: Seconds between two checks.
         sleep: Waits for a number of seconds.
-        now: Returns the time.
 
     Raises:
         TrainingError: It failed, the version is gone, or the service hasn't answered for long.
@@ -62,7 +60,7 @@ def follow(
         if not found:
             raise TrainingError(f"the version {name} was deleted")
         [version] = found
-        tell(version, (now() - version.created_at).total_seconds())
+        tell(version, (datetime.now(UTC) - version.created_at).total_seconds())
         if version.status in TRAINED:
             return version
         if version.status != "TRAINING_IN_PROGRESS":

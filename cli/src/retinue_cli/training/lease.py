@@ -81,7 +81,6 @@ class Leases:
         make: Creates a model for the ARN of its version.
         detector: The detector that calls the models.
         holder: A unique name of this command.
-        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -90,13 +89,11 @@ class Leases:
         make: Callable[[str], ManagedModel],
         detector: str,
         holder: str,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._sessions = sessions
         self._make = make
         self._detector = detector
         self._holder = holder
-        self._sleep = sleep
 
     @contextmanager
     def hold(self, version_arn: str) -> Iterator[HeldModel]:
@@ -109,7 +106,7 @@ class Leases:
         while (hosted := self._take(version_arn)).holder != self._holder:
             if waited >= PATIENCE_SECONDS:
                 raise LeaseError(f"{version_arn} is controlled by {hosted.holder}")
-            self._sleep(TRY_SECONDS)
+            time.sleep(TRY_SECONDS)
             waited += TRY_SECONDS
         over = Event()
         renewing = Thread(target=self._renew, args=(version_arn, over), daemon=True)

@@ -120,7 +120,6 @@ def promote(
     *,
     units: int = 1,
     reason: str | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Start the new version, switch the pool to it, and stop the old one.
 
@@ -133,7 +132,7 @@ def promote(
     """
     try:
         with leases.hold(new.arn) as green:
-            _switch(service, old, new, pool, green, tell, units, reason, sleep)
+            _switch(service, old, new, pool, green, tell, units, reason)
     except LeaseError as error:
         raise TrainingError(f"{error}\nNothing was switched") from error
     if service.describe(old.arn).status not in ("RUNNING", "STARTING"):
@@ -141,7 +140,7 @@ def promote(
     tell(f"stopping {old.name}")
     try:
         with leases.hold(old.arn) as blue:
-            _stop(service, old.arn, blue, f"{new.name} took over", sleep)
+            _stop(service, old.arn, blue, f"{new.name} took over")
     except LeaseError as error:
         raise TrainingError(
             f"The pool uses {new.name}, but {error}, so it keeps running and is billed. Its "
@@ -159,7 +158,6 @@ def _switch(
     tell: Tell,
     units: int,
     reason: str | None,
-    sleep: Callable[[float], None],
 ) -> None:
     started = False
     try:
@@ -171,11 +169,11 @@ def _switch(
                 started = True
                 tell(f"starting {new.name} with {_units(units)}")
                 _start(service, new.arn, units)
-            _wait(service, new.arn, tell, sleep)
+            _wait(service, new.arn, tell)
         green.running()
         tell(f"switching {pool.file} to {new.name}")
     except (Exception, KeyboardInterrupt) as error:
-        _stop_again(service, new, green, started, tell, sleep)
+        _stop_again(service, new, green, started, tell)
         raise TrainingError(f"{_said(error)}\nNothing was switched") from error
     try:
         pool.switch(old.arn, new.arn)
@@ -189,7 +187,7 @@ def _switch(
                 f"running, and are billed: {old.arn} and {new.arn}. Correct {pool.file}, apply "
                 "it, and stop the other version"
             ) from error
-        _stop_again(service, new, green, started, tell, sleep)
+        _stop_again(service, new, green, started, tell)
         raise TrainingError(f"{_said(error)}\nThe pool uses {old.name} again") from error
 
 
@@ -206,7 +204,7 @@ def _start(service: CustomLabels, arn: str, units: int) -> None:
             raise
 
 
-def _wait(service: CustomLabels, arn: str, tell: Tell, sleep: Callable[[float], None]) -> None:
+def _wait(service: CustomLabels, arn: str, tell: Tell) -> None:
     waited = 0.0
     while True:
         version = service.describe(arn)
@@ -219,17 +217,12 @@ def _wait(service: CustomLabels, arn: str, tell: Tell, sleep: Callable[[float], 
             )
         if waited % 60 == 0:
             tell(f"{version.name} is starting ({waited / 60:.0f} min)")
-        sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)
         waited += LOOK_SECONDS
 
 
 def _stop_again(
-    service: CustomLabels,
-    version: ModelVersion,
-    held: HeldModel,
-    started: bool,
-    tell: Tell,
-    sleep: Callable[[float], None],
+    service: CustomLabels, version: ModelVersion, held: HeldModel, started: bool, tell: Tell
 ) -> None:
     """Stop the version that was started here, if it runs."""
     if not started:
@@ -237,32 +230,28 @@ def _stop_again(
     try:
         if service.describe(version.arn).status in ("RUNNING", "STARTING"):
             tell(f"stopping {version.name} again")
-            _stop(service, version.arn, held, "the promotion failed", sleep)
+            _stop(service, version.arn, held, "the promotion failed")
         else:
             held.stopped("the promotion failed")
     except TrainingError as error:
         tell(f"{version.name} may still run, and be billed ({error}): see `retinue models status`")
 
 
-def _stop(
-    service: CustomLabels, arn: str, held: HeldModel, why: str, sleep: Callable[[float], None]
-) -> None:
+def _stop(service: CustomLabels, arn: str, held: HeldModel, why: str) -> None:
     """Stop a version and wait for it. A version that is starting can't be stopped yet."""
-    _wait_while(service, arn, "STARTING", sleep)
+    _wait_while(service, arn, "STARTING")
     held.stopping(why)
     if service.describe(arn).status == "RUNNING":
         service.stop(arn)
-    _wait_while(service, arn, "STOPPING", sleep)
+    _wait_while(service, arn, "STOPPING")
     told = service.describe(arn).status
     if told in ("STARTING", "RUNNING", "STOPPING"):
         raise TrainingError(f"{arn} is still {told}")
     held.stopped(why)
 
 
-def _wait_while(
-    service: CustomLabels, arn: str, status: str, sleep: Callable[[float], None]
-) -> None:
+def _wait_while(service: CustomLabels, arn: str, status: str) -> None:
     waited = 0.0
     while service.describe(arn).status == status and waited < START_SECONDS:
-        sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)
         waited += LOOK_SECONDS

@@ -221,8 +221,6 @@ _HINT = """
     WHERE token = ANY (%(references)s) OR provider_job_id = ANY (%(references)s)
 """
 
-_COUNT = "SELECT count(*) FROM jobs WHERE job_group = %(job_group)s AND reserved_at IS NOT NULL"
-
 
 class Jobs:
     """The open jobs of one database. Threads can share it.
@@ -430,12 +428,6 @@ class Jobs:
         """
         with map_errors(), self._pool.connection() as connection:
             return bool(connection.execute(_HINT, {"references": list(references)}).rowcount)
-
-    def count(self, job_group: str) -> int:
-        """Return the number of taken slots of a group."""
-        with map_errors(), self._pool.connection() as connection:
-            ((taken,),) = connection.execute(_COUNT, {"job_group": job_group})
-        return int(taken)
 
     def _change(self, job: OpenJob, statement: LiteralString, given: Mapping[str, Any]) -> None:
         with map_errors(), self._pool.connection() as connection:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from retinue_history.db.connections import Connection
 from retinue_history.db.error_mapping import map_errors
@@ -68,32 +67,6 @@ def audit_entries(
     query = sql.SQL(_ENTRIES).format(sql.SQL("DESC" if after is None else "ASC"))
     with map_errors():
         return [AuditEntry(*row) for row in reader.execute(query, given)]
-
-
-def log_act(
-    reviewer: Connection,
-    person: str,
-    act: str,
-    *,
-    queue: str | None = None,
-    image_id: UUID | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Add an entry for something that no other function here does, such as a download.
-
-    Args:
-        reviewer: A reviewer's connection.
-        person: The login of the person.
-        act: The act, as ``noun_verb``.
-        queue: In which queue.
-        image_id: About which image.
-        detail: Further ids and numbers; no names of things or people.
-    """
-    with map_errors():
-        reviewer.execute(
-            "SELECT log_act(%s, %s, %s, %s, %s)",
-            [person, act, queue, image_id, Jsonb(dict(detail or {}))],
-        )
 
 
 _ENTRIES = """

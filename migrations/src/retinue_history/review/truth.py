@@ -1,6 +1,6 @@
 """Settled ground truth, from imports and reviews: one truth per image and name."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -360,9 +360,3 @@ _SAVE = """
             AND truths.digest = %(digest)s
     )
 """
-
-
-def rows_by_image(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of ``truth_rows`` image by image."""
-    for _, group in groupby(rows, key=lambda row: row[0]):
-        yield list(group)

@@ -160,7 +160,7 @@ def protective_equipment(response: Item) -> Findings:
     return _findings(answer, found)
 
 
-def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Findings:
+def compared_faces(response: Item, *, person: str) -> Findings:
     """Return the findings of CompareFaces.
 
     Each face that is similar to the reference's is a detection of kind ``face_match``, with the
@@ -169,7 +169,6 @@ def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Fin
     Args:
         response: The answer.
         person: The label of a match.
-        billed_units: Number of billed images.
     """
     answer = cleaned(response)
     found = [
@@ -183,7 +182,7 @@ def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Fin
         for item in _items(answer, "FaceMatches")
     ]
     found += [as_face(face) for face in _items(answer, "UnmatchedFaces")]
-    return _findings(answer, found, billed_units)
+    return _findings(answer, found)
 
 
 def searched_faces(

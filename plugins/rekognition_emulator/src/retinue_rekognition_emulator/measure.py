@@ -71,11 +71,12 @@ def _rgb(palette: list[int], index: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _places(detail: Any, side: int = GRID // 4, most: int = 4) -> list[dict[str, float]]:
-    """Return square windows with the most detail, without overlaps."""
+def _places(detail: Any) -> list[dict[str, float]]:
+    """Return four square windows with the most detail, without overlaps."""
+    side = GRID // 4
     left = detail + 1e-6  # a picture of one colour has places, too
     places = []
-    for _ in range(most):
+    for _ in range(4):
         sums = np.pad(left.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         windows = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side]
         windows = windows + sums[:-side, :-side]

@@ -348,14 +348,14 @@ class _Object(NamedTuple):
         """Return an object inside this one."""
         return self.of(self.fields.get(name), self.path(name))
 
-    def optional_text(self, name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str | None:
+    def optional_text(self, name: str) -> str | None:
         """Return a text that can be stored; ``None`` if it is absent, null or empty."""
         value = self.fields.get(name)
         if value is None or value == "":
             return None
         if not isinstance(value, str):
             raise MalformedEventError(f"{self.path(name)} must be text, not {_type(value)}")
-        return self._storable(name, value, max_bytes)
+        return self._storable(name, value, MAX_NAME_BYTES)
 
     def text(
         self, name: str, *, max_bytes: int = MAX_NAME_BYTES, form_encoded: bool = False

@@ -179,18 +179,15 @@ class Outcome:
     truths: int
 
 
-def outcomes(
-    samples: Sequence[Sample], labels: Sequence[str], *, iou: float = 0.5
-) -> list[list[Outcome]]:
-    """Return the outcome of each image for each label.
+def outcomes(samples: Sequence[Sample], labels: Sequence[str]) -> list[list[Outcome]]:
+    """Return the outcome of each image for each label, with a minimum overlap of boxes of 0.5.
 
     Args:
         samples: As for ``evaluate``.
         labels: The labels.
-        iou: Minimum overlap of boxes: 0.5, 0.55, … 0.95.
     """
     coco = _evaluated(samples, labels)
-    at = int(np.argmin(np.abs(coco.overlaps - iou)))
+    at = 0  # the smallest overlap
     nothing = Outcome(np.empty(0), np.empty(0, bool), 0)
     found = [[nothing] * len(samples) for _ in labels]
     for place, judged in enumerate(coco.judged):
