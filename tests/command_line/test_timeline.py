@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from retinue_cli.output.attributes import clock
-from retinue_cli.output.image_view import DetectionView, ImageView, RunView
+from retinue_cli.output.image_view import ImageView, RunView
 from retinue_cli.output.timeline import MAX_ROWS, MIN_BAR_PX, WIDTH_PX, timeline
-from retinue_sdk import ImageReference
+from retinue_sdk import Detection, ImageReference
 
 
-def appears(label: str, start_ms: int, end_ms: int, track: int | None = None) -> DetectionView:
-    return DetectionView("objects", "object", label, 0.5, None, {}, start_ms, end_ms, track)
+def appears(label: str, start_ms: int, end_ms: int, track: int | None = None) -> Detection:
+    return Detection("object", label, 0.5, None, {}, start_ms, end_ms, track)
 
 
-def video(*found: DetectionView, duration_ms: int | None = 10_000) -> ImageView:
+def video(*found: Detection, duration_ms: int | None = 10_000) -> ImageView:
     run = RunView("objects", "1", None, "succeeded", None, None, False, len(found), found)
     reference = ImageReference("bucket", "a<b>.mp4", etag="e")
     now = datetime.now(UTC)
@@ -63,7 +63,7 @@ appearances = st.builds(
 
 @given(st.lists(appearances, max_size=30), st.none() | moments)
 def test_bars_of_a_row_never_hide_each_other(
-    found: list[DetectionView], duration_ms: int | None
+    found: list[Detection], duration_ms: int | None
 ) -> None:
     drawn = timeline(replace(video(*found), duration_ms=duration_ms))
     assert sum(len(row.bars) for row in drawn.rows) == len(found)

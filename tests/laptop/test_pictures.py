@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,20 +6,19 @@ from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from retinue_cli.output.draw import LabelledBox, draw
-from retinue_sdk import InvalidImageError
+from retinue_cli.output.draw import draw
+from retinue_sdk import BoundingBox, Detection, InvalidImageError
 
 RATIOS = st.floats(-2, 2)
-BOXES = st.builds(
-    LabelledBox,
-    label=st.text(min_size=1, max_size=60),
-    confidence=st.floats(0, 1),
-    left=RATIOS,
-    top=RATIOS,
-    width=st.floats(0, 3),
-    height=st.floats(0, 3),
+DETECTIONS = st.builds(
+    Detection,
     kind=st.sampled_from(["label", "face", "text"]),
+    label=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60),
+    confidence=st.floats(0, 1),
+    box=st.none()
+    | st.builds(BoundingBox, RATIOS, RATIOS, width=st.floats(0, 3), height=st.floats(0, 3)),
 )
+CAT = Detection("label", "cat", 0.9, BoundingBox(0.2, 0.2, 0.5, 0.5))
 
 
 def picture(path: Path, size: tuple[int, int], colour: str = "white") -> Path:
@@ -35,8 +35,8 @@ def colours(path: Path, area: tuple[int, int, int, int] | None = None) -> set[tu
 
 def test_a_box_is_drawn_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
     source = picture(tmp_path / "in.png", (400, 300))
-    draw(source, [LabelledBox("cat", 0.9, 0.5, 0.5, 0.25, 0.25)], tmp_path / "new" / "out.jpg")
     out = tmp_path / "new" / "out.jpg"
+    draw(source, [Detection("label", "cat", 0.9, BoundingBox(0.5, 0.5, 0.25, 0.25))], out)
     assert len(colours(out, (195, 150, 210, 225))) > 1  # the left edge, at 200 px
     assert len(colours(out, (230, 185, 270, 215))) == 1  # inside
     assert len(colours(out, (0, 0, 180, 300))) == 1  # outside
@@ -45,7 +45,7 @@ def test_a_box_is_drawn_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
 
 def test_a_label_of_the_whole_image_is_a_word_in_the_corner(tmp_path: Path) -> None:
     source = picture(tmp_path / "in.png", (400, 300))
-    draw(source, [LabelledBox.of_image("cat", 0.9, "label")], tmp_path / "out.jpg")
+    draw(source, [Detection("label", "cat", 0.9)], tmp_path / "out.jpg")
     assert len(colours(tmp_path / "out.jpg", (0, 0, 100, 30))) > 1
     assert len(colours(tmp_path / "out.jpg", (0, 40, 400, 300))) == 1  # no frame
 
@@ -64,26 +64,21 @@ def test_the_picture_is_upright_and_of_bounded_size(tmp_path: Path) -> None:
 @settings(max_examples=examples(0.4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
-    boxes=st.lists(BOXES, max_size=8),
+    found=st.lists(DETECTIONS, max_size=8),
 )
-def test_any_boxes_on_any_picture(
-    tmp_path: Path, size: tuple[int, int], boxes: list[LabelledBox]
+def test_any_detections_on_any_picture(
+    tmp_path: Path, size: tuple[int, int], found: list[Detection]
 ) -> None:
     source = picture(tmp_path / "in.png", size)
-    draw(source, boxes, tmp_path / "out.jpg")
+    draw(source, found, tmp_path / "out.jpg")
     with Image.open(tmp_path / "out.jpg") as out:
         assert out.size == size
 
 
 def test_a_label_keeps_its_colour_from_picture_to_picture(tmp_path: Path) -> None:
-    box = LabelledBox("cat", 0.9, 0.2, 0.2, 0.5, 0.5)
     for name in ("one", "two"):
-        draw(picture(tmp_path / "in.png", (400, 300)), [box], tmp_path / name)
-    draw(
-        tmp_path / "in.png",
-        [LabelledBox("dog", 0.9, 0.2, 0.2, 0.5, 0.5)],
-        tmp_path / "three",
-    )
+        draw(picture(tmp_path / "in.png", (400, 300)), [CAT], tmp_path / name)
+    draw(tmp_path / "in.png", [replace(CAT, label="dog")], tmp_path / "three")
     with Image.open(tmp_path / "one") as one, Image.open(tmp_path / "two") as two:
         assert one.tobytes() == two.tobytes()
     assert colours(tmp_path / "one") != colours(tmp_path / "three")
@@ -91,12 +86,11 @@ def test_a_label_keeps_its_colour_from_picture_to_picture(tmp_path: Path) -> Non
 
 def test_a_picture_is_drawn_again_only_if_it_would_change(tmp_path: Path) -> None:
     source, out = picture(tmp_path / "in.png", (400, 300)), tmp_path / "out.jpg"
-    box = LabelledBox("cat", 0.9, 0.2, 0.2, 0.5, 0.5)
-    draw(source, [box], out)
+    draw(source, [CAT], out)
     first = out.stat()
-    draw(source, [box], out)
+    draw(source, [CAT], out)
     assert out.stat().st_ino == first.st_ino
-    draw(source, [box, box], out)
+    draw(source, [CAT, CAT], out)
     assert out.stat().st_ino != first.st_ino
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 from PIL import Image as Pillow
-from retinue_cli.local.findings import Finding, Outcome
+from retinue_cli.local.findings import Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
 from retinue_cli.local.report import (
@@ -23,8 +23,9 @@ from retinue_cli.local.report import (
     write_csv,
     write_json,
 )
-from retinue_cli.output.draw import LabelledBox, paint
-from retinue_sdk import ImageLimits
+from retinue_cli.output.draw import paint
+from retinue_sdk import BoundingBox, Detection, ImageLimits
+from retinue_sdk.image import WHOLE
 from retinue_sdk.masks import encode_mask
 from rich.console import Console
 
@@ -40,7 +41,7 @@ def outcome(detector: str, *labels: str, **fields: Any) -> Outcome:
         "truncated": False,
     } | fields
     attributes = given.pop("attributes", {})
-    findings = tuple(Finding("label", label, 0.75, attributes, None) for label in labels)
+    findings = tuple(Detection("label", label, 0.75, None, attributes) for label in labels)
     return Outcome(
         image_id=uuid4(),
         detector=detector,
@@ -174,7 +175,7 @@ def test_a_detector_that_raised_is_shown_its_own_code() -> None:
 
 
 def test_programs_read_everything() -> None:
-    boxed = Finding("face", "Face", 0.5, {"age": 3}, LabelledBox("Face", 0.5, 0.1, 0.2, 0.3, 0.4))
+    boxed = Detection("face", "Face", 0.5, BoundingBox(0.1, 0.2, 0.3, 0.4), {"age": 3})
     found = outcome("a", "cat")
     results = [
         result("t,om.jpg", Outcome(**{**_fields(found), "findings": (boxed, *found.findings)})),
@@ -229,13 +230,13 @@ def test_masks_and_body_points_are_drawn(tmp_path: Path) -> None:
         {"type": "left_hip", "x": "left"},
         None,
     ]
-    boxes = [
-        LabelledBox("a", 1.0, 0, 0, 1, 1, "segment", attributes={"mask": half}),
-        LabelledBox("b", 1.0, 0, 0, 1, 1, "pose", attributes={"keypoints": points}),
-        LabelledBox("c", 1.0, 0, 0, 1, 1, attributes={"mask": {"size": 1}, "keypoints": 2}),
-        LabelledBox("d", 1.0, 0.8, 0.7, 0.1, 0.1, "text", attributes={"Type": "WORD"}),
+    found = [
+        Detection("segment", "a", 1.0, WHOLE, {"mask": half}),
+        Detection("pose", "b", 1.0, WHOLE, {"keypoints": points}),
+        Detection("label", "c", 1.0, WHOLE, {"mask": {"size": 1}, "keypoints": 2}),
+        Detection("text", "d", 1.0, BoundingBox(0.8, 0.7, 0.1, 0.1), {"Type": "WORD"}),
     ]
-    drawn = paint((tmp_path / "white.png").read_bytes(), boxes, ImageLimits())
+    drawn = paint((tmp_path / "white.png").read_bytes(), found, ImageLimits())
     assert drawn.getpixel((80, 150)) != (255, 255, 255)  # tinted
     assert drawn.getpixel((320, 150)) == (255, 255, 255)
     assert drawn.getpixel((300, 100)) != (255, 255, 255)  # between the shoulders
@@ -246,11 +247,13 @@ def test_masks_and_body_points_are_drawn(tmp_path: Path) -> None:
 def test_labels_of_a_dense_page_hide_no_text() -> None:
     file = io.BytesIO()
     Pillow.new("RGB", (400, 400), "white").save(file, "PNG")
-    lines = [LabelledBox(f"line {n}", 0.9, 0.05, n / 10, 0.9, 0.09, "text") for n in range(10)]
+    lines = [
+        Detection("text", f"line {n}", 0.9, BoundingBox(0.05, n / 10, 0.9, 0.09)) for n in range(10)
+    ]
 
-    def is_labelled(boxes: list[LabelledBox]) -> list[bool]:
+    def is_labelled(found: list[Detection]) -> list[bool]:
         """Return for each line whether something is drawn in it, apart from its frame."""
-        drawn = np.asarray(paint(file.getvalue(), boxes, ImageLimits()))
+        drawn = np.asarray(paint(file.getvalue(), found, ImageLimits()))
         return [bool((drawn[40 * n + 8 : 40 * n + 28, 30:120] != 255).any()) for n in range(10)]
 
     assert not any(is_labelled(lines))

@@ -27,7 +27,7 @@ from retinue_workers.detectors.errors import wrong_type
 from retinue_cli.options.detectors import detector_argument, findings_encoder
 from retinue_cli.options.json_flag import json_flag, plugins_print_beside
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
-from retinue_cli.output.attributes import printable
+from retinue_cli.output.attributes import EDGES, printable
 from retinue_cli.output.picture_names import picture_path
 from retinue_cli.output.table import print_json
 
@@ -201,15 +201,12 @@ def print_look(look: Look) -> None:
     for found in look.result.detections:
         click.echo(f"  {found.confidence:6.1%}  {printable(found.label)}  ({found.kind})")
         if found.box is not None:
-            where = ", ".join(f"{edge} {getattr(found.box, edge):.3f}" for edge in _EDGES)
+            where = ", ".join(f"{edge} {getattr(found.box, edge):.3f}" for edge in EDGES)
             click.echo(f"          {where}")
         if found.attributes:
             click.echo(f"          {printable(json.dumps(found.attributes, ensure_ascii=False))}")
     if look.picture is not None:
         click.echo(f"  picture: {printable(str(look.picture))}")
-
-
-_EDGES = ("left", "top", "width", "height")
 
 
 def look_as_json(look: Look) -> dict[str, Any]:
@@ -227,7 +224,7 @@ def look_as_json(look: Look) -> dict[str, Any]:
                 "kind": found.kind,
                 "label": found.label,
                 "confidence": found.confidence,
-                **{f"box_{edge}": found.box and getattr(found.box, edge) for edge in _EDGES},
+                **{f"box_{edge}": found.box and getattr(found.box, edge) for edge in EDGES},
                 "attributes": found.attributes,
             }
             for found in detections
@@ -239,21 +236,6 @@ def look_as_json(look: Look) -> dict[str, Any]:
 def _draw(path: Path, findings: Findings, picture: Path) -> None:
     """Save the photograph with its boxes."""
     # Imported here because only pictures with boxes need Pillow's fonts.
-    from retinue_cli.output.draw import LabelledBox, draw
+    from retinue_cli.output.draw import draw
 
-    boxes = [
-        LabelledBox.of_image(found.label, found.confidence, found.kind)
-        if found.box is None
-        else LabelledBox(
-            label=found.label,
-            confidence=found.confidence,
-            left=found.box.left,
-            top=found.box.top,
-            width=found.box.width,
-            height=found.box.height,
-            kind=found.kind,
-            attributes=found.attributes,
-        )
-        for found in findings.detections
-    ]
-    draw(path, boxes, picture)
+    draw(path, findings.detections, picture)

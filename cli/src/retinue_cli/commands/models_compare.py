@@ -255,26 +255,25 @@ def _difference(
     image: "TrainingImage", measured: "Sequence[Measured]", mistakes: Sequence[int], index: int
 ) -> "Difference":
     """Return an image as each model sees it, with the findings at its thresholds."""
-    from retinue_sdk import ImageLimits
+    from retinue_sdk import BoundingBox, Detection, ImageLimits
     from retinue_sdk.decode import decode
 
     from retinue_cli.output.comparison_page import Difference
-    from retinue_cli.output.draw import LabelledBox, paint_pixels
+    from retinue_cli.output.draw import paint_pixels
 
     pixels = decode(_read(image), ImageLimits())
     height, width = pixels.shape[:2]
     pictures = []
     for one in measured:
         thresholds = one.contestant.thresholds
-        boxes = []
+        found = []
         for item in one.samples[index].predictions:
             if item.confidence < thresholds.get(item.label, 0.0):
                 continue
-            if item.bbox_px is None:
-                boxes.append(LabelledBox.of_image(item.label, item.confidence, "label"))
-                continue
-            left, top, across, down = item.bbox_px
-            sides = left / width, top / height, across / width, down / height
-            boxes.append(LabelledBox(item.label, item.confidence, *sides))
-        pictures.append(paint_pixels(pixels, boxes))
+            box = None
+            if item.bbox_px is not None:
+                left, top, across, down = item.bbox_px
+                box = BoundingBox(left / width, top / height, across / width, down / height)
+            found.append(Detection("label", item.label, item.confidence, box))
+        pictures.append(paint_pixels(pixels, found))
     return Difference(Path(image.key).name, pictures, mistakes)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from retinue_history.analysis.selection import ImageName
-from retinue_sdk import BoundingBox, ConfigurationError, DetectorError, Media, media_of
+from retinue_sdk import ConfigurationError, DetectorError, Media, media_of
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_cli.options.selection import ImageArgument
-from retinue_cli.output.attributes import brief, span
+from retinue_cli.output.attributes import EDGES, brief, detection_columns, span
 from retinue_cli.output.table import Name, least_cells, output_console, print_json
 from retinue_cli.output.words import escaped, escaped_lines
 
 if TYPE_CHECKING:
-    from retinue_cli.output.image_view import DetectionView, ImageView
+    from retinue_cli.output.image_view import ImageView
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -180,7 +180,9 @@ def _print(found: "ImageView") -> None:
                 name,
                 Text(escaped(one.label) + ("" if one.track is None else f" #{one.track}")),
                 f"{one.confidence:.2f}",
-                "" if one.box is None else ", ".join(f"{edge:.3f}" for edge in _edges(one.box)),
+                ""
+                if one.box is None
+                else ", ".join(f"{getattr(one.box, edge):.3f}" for edge in EDGES),
                 *([span(one.start_ms, one.end_ms)] if has_times else []),
                 *([Text(brief(one.attributes))] if has_attributes else []),
             )
@@ -202,10 +204,6 @@ def _print(found: "ImageView") -> None:
         console.print(line, soft_wrap=True)
 
 
-def _edges(box: BoundingBox) -> tuple[float, float, float, float]:
-    return box.left, box.top, box.width, box.height
-
-
 def _as_json(found: "ImageView") -> dict[str, Any]:
     return {
         "image_id": found.image_id,
@@ -217,7 +215,7 @@ def _as_json(found: "ImageView") -> dict[str, Any]:
         "runs": [
             {
                 **{name: getattr(run, name) for name in _RUN_COLUMNS},
-                "detections": [_detection(one) for one in run.detections],
+                "detections": [detection_columns(one) for one in run.detections],
             }
             for run in found.runs
         ],
@@ -228,18 +226,3 @@ _RUN_COLUMNS = (
     *("detector", "detector_version", "model_version"),
     *("outcome", "error_code", "error_message", "truncated", "detection_count"),
 )
-
-
-def _detection(one: "DetectionView") -> dict[str, Any]:
-    edges = (None,) * 4 if one.box is None else _edges(one.box)
-    names = ("box_left", "box_top", "box_width", "box_height")
-    return {
-        "kind": one.kind,
-        "label": one.label,
-        "confidence": one.confidence,
-        **dict(zip(names, edges, strict=True)),
-        "start_ms": one.start_ms,
-        "end_ms": one.end_ms,
-        "track": one.track,
-        "attributes": one.attributes,
-    }

@@ -1,41 +1,15 @@
 """Read the results of a run from the history."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from pydantic import JsonValue
+from retinue_sdk import BoundingBox, Detection
 from sqlalchemy import Engine, text
 
 from retinue_cli.local.progress import DetectorKey, detector_columns
-from retinue_cli.output.draw import LabelledBox
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One detection.
-
-    Attributes:
-        kind: The kind of label.
-        label: The label.
-        confidence: The confidence, 0 to 1.
-        attributes: Other values of the detector.
-        box: The box; ``None`` for the whole image.
-        start_ms: In a video, when it appears, in milliseconds; ``None`` in an image.
-        end_ms: When it is last seen.
-        track: The number of the object, if it was followed.
-    """
-
-    kind: str
-    label: str
-    confidence: float
-    attributes: Mapping[str, JsonValue]
-    box: LabelledBox | None
-    start_ms: int | None = None
-    end_ms: int | None = None
-    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +37,7 @@ class Outcome:
     error_code: str | None
     error_message: str | None
     truncated: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[Detection, ...]
     price_usd: Decimal
 
 
@@ -74,31 +48,14 @@ def outcomes(
     parameters = {"image_id": list(image_ids), **detector_columns(detectors)}
     with engine.connect() as connection:
         runs = connection.execute(_RUNS, parameters).all()
-        found: dict[int, list[Finding]] = {run.run_id: [] for run in runs}
+        found: dict[int, list[Detection]] = {run.run_id: [] for run in runs}
         for row in connection.execute(_DETECTIONS, {"run_id": list(found)}):
             box = None
             if row.box_left is not None:
-                box = LabelledBox(
-                    label=row.label,
-                    confidence=row.confidence,
-                    left=row.box_left,
-                    top=row.box_top,
-                    width=row.box_width,
-                    height=row.box_height,
-                    kind=row.kind,
-                    attributes=row.attributes or {},
-                )
+                box = BoundingBox(row.box_left, row.box_top, row.box_width, row.box_height)
+            times = (row.start_ms, row.end_ms, row.track)
             found[row.run_id].append(
-                Finding(
-                    row.kind,
-                    row.label,
-                    row.confidence,
-                    row.attributes or {},
-                    box,
-                    row.start_ms,
-                    row.end_ms,
-                    row.track,
-                )
+                Detection(row.kind, row.label, row.confidence, box, row.attributes, *times)
             )
     return {
         (run.image_id, run.detector): Outcome(

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from retinue_cli.local.findings import Finding, Outcome
+from retinue_cli.local.findings import Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
-from retinue_cli.output.attributes import brief, printable, span
+from retinue_cli.output.attributes import brief, detection_columns, printable, span
 from retinue_cli.output.table import Examples, Name, least_cells
 from retinue_cli.output.terminal import data_output
 from retinue_cli.output.words import count
@@ -317,10 +317,7 @@ def write_json(
             "runs": [
                 {
                     **_run(outcome),
-                    "detections": [
-                        {**_detection(finding), "attributes": finding.attributes}
-                        for finding in outcome.findings
-                    ],
+                    "detections": [detection_columns(one) for one in outcome.findings],
                 }
                 for outcome in result.outcomes
             ],
@@ -344,7 +341,8 @@ def write_csv(
             for finding in outcome.findings or (None,):
                 row = image | _run(outcome)
                 if finding is not None:
-                    row |= _detection(finding) | {"attributes": json.dumps(finding.attributes)}
+                    row |= detection_columns(finding)
+                    row["attributes"] = json.dumps(finding.attributes)
                 table.writerow(row)
     for one in unread:
         table.writerow({"path": one.name, "outcome": "not read", "error_message": one.reason})
@@ -359,21 +357,6 @@ def _run(outcome: Outcome) -> dict[str, Any]:
         "error_code": outcome.error_code,
         "error_message": outcome.error_message,
         "truncated": outcome.truncated,
-    }
-
-
-def _detection(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.kind,
-        "label": finding.label,
-        "confidence": finding.confidence,
-        **{
-            f"box_{edge}": None if finding.box is None else getattr(finding.box, edge)
-            for edge in ("left", "top", "width", "height")
-        },
-        "start_ms": finding.start_ms,
-        "end_ms": finding.end_ms,
-        "track": finding.track,
     }
 
 

@@ -67,7 +67,7 @@ from retinue_cli.local.video_decoder import ensure_decoder
 from retinue_cli.local.videos import default_sampling, draw_video, video_keys
 from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
-from retinue_cli.output.draw import LabelledBox, draw
+from retinue_cli.output.draw import draw
 from retinue_cli.output.words import escaped
 
 MAX_LINES = 10
@@ -393,13 +393,9 @@ def _draw(
         interruption.check()
         if result.photograph.is_video:
             return draw_frames(result)
-        boxes = [
-            finding.box or LabelledBox.of_image(finding.label, finding.confidence, finding.kind)
-            for outcome in result.outcomes
-            for finding in outcome.findings
-        ]
+        found = [one for outcome in result.outcomes for one in outcome.findings]
         try:
-            draw(result.photograph.path, boxes, state.picture(result.photograph.key))
+            draw(result.photograph.path, found, state.picture(result.photograph.key))
         except (OSError, InvalidImageError) as error:  # removed, invalid, or the name is too long
             return _no_picture("no picture of", result.photograph.key, error)
         return None

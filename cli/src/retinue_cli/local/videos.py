@@ -5,16 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from retinue_sdk import AnyDetector, Input, JobDetector
+from retinue_sdk import AnyDetector, Detection, Input, JobDetector
 from retinue_sdk.limits import MAX_PX
 from retinue_sdk.plugins.manager import plugin_errors
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.reader import VideoDecoder
 
-from retinue_cli.local.findings import Finding
 from retinue_cli.local.progress import DetectorKey
 from retinue_cli.local.report import PhotographResult
-from retinue_cli.output.draw import LabelledBox, paint_pixels
+from retinue_cli.output.draw import paint_pixels
 
 MAX_PICTURES = 50
 """Maximum number of pictures of one video: those of the most certain appearances."""
@@ -65,7 +64,7 @@ def draw_video(
         DetectorError: The video can't be decoded.
         OSError: A picture can't be written.
     """
-    found: dict[VideoSampling, list[Finding]] = defaultdict(list)
+    found: dict[VideoSampling, list[Detection]] = defaultdict(list)
     for outcome in result.outcomes:
         if outcome.detector in videos:
             found[videos[outcome.detector]] += outcome.findings
@@ -77,7 +76,7 @@ def draw_video(
     with closing(VideoDecoder(max_px=MAX_PX, timeout_seconds=TIMEOUT_SECONDS)) as decoder:
         for sampling, findings in found.items():
             best = sorted(findings, key=lambda one: -one.confidence)
-            by_time: dict[int, list[Finding]] = defaultdict(list)
+            by_time: dict[int, list[Detection]] = defaultdict(list)
             for finding in best:
                 time_ms = finding.attributes.get("best_ms")
                 if isinstance(time_ms, int) and (
@@ -95,7 +94,7 @@ def _draw_frames(
     decoder: VideoDecoder,
     video: Path,
     sampling: VideoSampling,
-    by_time: Mapping[int, Sequence[Finding]],
+    by_time: Mapping[int, Sequence[Detection]],
     folder: Path,
     check: Callable[[], None],
 ) -> int:
@@ -104,12 +103,8 @@ def _draw_frames(
         while (frame := reader.read()) is not None and frame.time_ms <= last_ms:
             check()
             if findings := by_time.get(frame.time_ms):
-                boxes = [
-                    one.box or LabelledBox.of_image(one.label, one.confidence, one.kind)
-                    for one in findings
-                ]
                 folder.mkdir(parents=True, exist_ok=True)
                 path = folder / f"{frame.time_ms / 1_000:09.3f}.jpg"
-                paint_pixels(frame.pixels, boxes).save(path, "JPEG", quality=90)
+                paint_pixels(frame.pixels, findings).save(path, "JPEG", quality=90)
                 number += 1
     return number

@@ -1,11 +1,29 @@
-"""Format attributes of a detection."""
+"""Format a detection and its attributes."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from pydantic import JsonValue
+from retinue_sdk import Detection
+
+EDGES = ("left", "top", "width", "height")
+"""The attributes of a box, in ratios of the image."""
 
 
-def brief(attributes: Mapping[str, JsonValue]) -> str:
+def detection_columns(found: Detection) -> dict[str, Any]:
+    """Return a detection for programs. The edges are null if it applies to the whole image."""
+    return {
+        "kind": found.kind,
+        "label": found.label,
+        "confidence": found.confidence,
+        **{f"box_{edge}": found.box and getattr(found.box, edge) for edge in EDGES},
+        "start_ms": found.start_ms,
+        "end_ms": found.end_ms,
+        "track": found.track,
+        "attributes": found.attributes,
+    }
+
+
+def brief(attributes: Mapping[str, object]) -> str:
     """Return the attributes with single values in one line, without control characters."""
     return ", ".join(
         f"{printable(name)} {printable(str(value))}"

@@ -4,15 +4,15 @@ import colorsys
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
 
 from PIL import Image, ImageDraw, ImageFont
-from retinue_sdk import BoundingBox, ImageLimits
+from retinue_sdk import Detection, ImageLimits
 from retinue_sdk.decode import Pixels, decode
+from retinue_sdk.image import WHOLE
 
 from retinue_cli.output.shapes import draw_shapes
 
@@ -30,44 +30,13 @@ Area = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledBox:
-    """One detection to draw.
-
-    Attributes:
-        label: The label.
-        confidence: The confidence, 0 to 1.
-        left: Left edge as a ratio of the displayed image's width.
-        top: Top edge as a ratio of its height.
-        width: Width as a ratio of its width.
-        height: Height as a ratio of its height.
-        kind: The detection's kind. The same label of another kind has another colour.
-        framed: Whether to draw the box. Without it, the label applies to the whole image.
-        attributes: The detection's attributes. A mask and body points are drawn.
-    """
-
-    label: str
-    confidence: float
-    left: float
-    top: float
-    width: float
-    height: float
-    kind: str = "label"
-    framed: bool = True
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of_image(cls, label: str, confidence: float, kind: str) -> Self:
-        """Return a label of the whole image."""
-        return cls(label, confidence, 0, 0, 1, 1, kind, framed=False)
-
-
-def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> None:
-    """Draw boxes with their labels on a photograph, and save it as a JPEG.
+def draw(image_path: Path, detections: Sequence[Detection], destination: Path) -> None:
+    """Draw detections on a photograph, and save it as a JPEG.
 
     Args:
         image_path: The photograph; untrusted.
-        boxes: The detections. Boxes outside the image are omitted, others are cut at its border.
+        detections: The detections. Boxes outside the image are omitted, others are cut at its
+            border.
         destination: The JPEG to write. Its folder is created, and an existing file is replaced,
             unless it already shows these boxes on this photograph.
 
@@ -77,11 +46,11 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
     """
     source = image_path.stat()
     _LIMITS.check_bytes(source.st_size)
-    shown = repr((source.st_size, source.st_mtime_ns, boxes))
+    shown = repr((source.st_size, source.st_mtime_ns, detections))
     signature = hashlib.sha256(shown.encode(errors="surrogatepass")).hexdigest()
     if _signature(destination) == signature:
         return
-    picture = paint(image_path.read_bytes(), boxes, _LIMITS)
+    picture = paint(image_path.read_bytes(), detections, _LIMITS)
 
     destination.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own length, because the picture's may have as many bytes as a name can have.
@@ -95,37 +64,42 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
         draft.unlink(missing_ok=True)
 
 
-def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Image.Image:
-    """Draw boxes with their labels on a photograph, scaled to at most ``MAX_SIDE_PX`` a side.
+def paint(data: bytes, detections: Sequence[Detection], limits: ImageLimits) -> Image.Image:
+    """Draw detections on a photograph, scaled to at most ``MAX_SIDE_PX`` a side.
+
+    Each has its label, a frame unless it applies to the whole image, and a mask and body points if
+    its attributes have them.
 
     Args:
         data: The photograph's file; untrusted.
-        boxes: The detections. Boxes outside the image are omitted, others are cut at its border.
+        detections: The detections. Boxes outside the image are omitted, others are cut at its
+            border.
         limits: The largest photograph to decode.
 
     Raises:
         InvalidImageError: The photograph can't be decoded, or is too large.
     """
-    return paint_pixels(decode(data, limits), boxes)
+    return paint_pixels(decode(data, limits), detections)
 
 
-def paint_pixels(pixels: Pixels, boxes: Sequence[LabelledBox]) -> Image.Image:
-    """Draw boxes as ``paint`` does on a decoded picture."""
+def paint_pixels(pixels: Pixels, detections: Sequence[Detection]) -> Image.Image:
+    """Draw detections as ``paint`` does on a decoded picture."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
     placed = [
-        (box, area)
-        for box in boxes
+        (found, area)
+        for found in detections
         # The words of a text would hide each other: its lines show them too.
-        if (area := _area(box, picture.size)) and box.attributes.get("Type") != "WORD"
+        if (area := _area(found, picture.size)) and found.attributes.get("Type") != "WORD"
     ]
     # Small ones last, so that a person's box doesn't cross out the tie.
     placed.sort(key=lambda item: -_size(item[1]))
     style = _Style.of(picture.size)
-    for box, area in placed:
-        draw_shapes(picture, box.attributes, _colour(box), style.line)
-        if box.framed:
-            _draw_box(picture, area, _colour(box), style)
+    for found, area in placed:
+        colour = _colour_of(found.kind, found.label)
+        draw_shapes(picture, found.attributes, colour, style.line)
+        if found.box is not None:
+            _draw_box(picture, area, colour, style)
     _draw_chips(picture, placed, style)
     return picture
 
@@ -156,10 +130,9 @@ class _Style:
         return cls(line=max(3, round(side / 220)), font=font, padding=max(3, round(font * 0.32)))
 
 
-def _area(box: LabelledBox, size: tuple[int, int]) -> Area | None:
-    """Return the visible part of a box in pixels, if any."""
-    ratios = BoundingBox(box.left, box.top, box.width, box.height)
-    visible = ratios.clipped()
+def _area(found: Detection, size: tuple[int, int]) -> Area | None:
+    """Return the visible part of a detection's box in pixels, if any."""
+    visible = (found.box or WHOLE).clipped()
     if visible.area <= 0:
         return None
     width, height = size
@@ -176,10 +149,6 @@ def _size(area: Area) -> int:
 def colour_of(kind: str, label: str) -> str:
     """Return a label's colour for a page."""
     return "#{:02x}{:02x}{:02x}".format(*_colour_of(kind, label))
-
-
-def _colour(box: LabelledBox) -> Colour:
-    return _colour_of(box.kind, box.label)
 
 
 def _colour_of(kind: str, label: str) -> Colour:
@@ -214,24 +183,24 @@ def _draw_box(picture: Image.Image, area: Area, colour: Colour, style: _Style) -
 
 
 def _draw_chips(
-    picture: Image.Image, placed: Sequence[tuple[LabelledBox, Area]], style: _Style
+    picture: Image.Image, placed: Sequence[tuple[Detection, Area]], style: _Style
 ) -> None:
     """Draw the labels, the most confident first, where they cover no other.
 
     A label that would hide texts is omitted if it is a text's, as on a dense page.
     """
     taken: list[Area] = []
-    texts = [area for box, area in placed if box.kind == "text"]
-    for box, area in sorted(placed, key=lambda item: -item[0].confidence):
-        chip = _chip(box, style, picture.size)
+    texts = [area for found, area in placed if found.kind == "text"]
+    for found, area in sorted(placed, key=lambda item: -item[0].confidence):
+        chip = _chip(found, style, picture.size)
         spots = list(_spots(area, chip.size, picture.size))
         obstacles = taken
-        if box.kind == "text":
+        if found.kind == "text":
             spots = [spot for spot in spots if spot[1] <= area[3] and spot[3] >= area[1]]
             obstacles = taken + texts
         hidden = [sum(_overlap(spot, other) for other in obstacles) for spot in spots]
         spot = spots[hidden.index(min(hidden))]
-        if box.kind == "text" and any(
+        if found.kind == "text" and any(
             _overlap(spot, text) > MAX_HIDDEN * min(_size(spot), _size(text)) for text in texts
         ):
             continue
@@ -239,11 +208,11 @@ def _draw_chips(
         picture.paste(chip.convert("RGB"), spot[:2], chip.getchannel("A"))
 
 
-def _text(box: LabelledBox, font: _Font, room_px: int) -> str:
+def _text(found: Detection, font: _Font, room_px: int) -> str:
     """Return label and confidence. Truncate labels of more than half the picture's width."""
-    label = " ".join(box.label.split())
+    label = " ".join(found.label.split())
     # Whole percents, and 100 % only for 1.
-    percent = f"{min(round(box.confidence * 100), 99) if box.confidence < 1 else 100} %"
+    percent = f"{min(round(found.confidence * 100), 99) if found.confidence < 1 else 100} %"
     text = f"{label} {percent}".strip()
     while font.getlength(text) > room_px and label:
         label = label[:-1].rstrip()
@@ -281,10 +250,10 @@ def _font(size_px: int) -> _Font:
     return ImageFont.load_default(size_px)
 
 
-def _chip(box: LabelledBox, style: _Style, picture: tuple[int, int]) -> Image.Image:
+def _chip(found: Detection, style: _Style, picture: tuple[int, int]) -> Image.Image:
     """Return a label on its background, no larger than the picture."""
-    font, colour = _font(style.font), _colour(box)
-    text = _text(box, font, max(picture[0] // 2, 8 * style.font))
+    font, colour = _font(style.font), _colour_of(found.kind, found.label)
+    text = _text(found, font, max(picture[0] // 2, 8 * style.font))
     _, top, _, bottom = font.getbbox("Ågj|")  # the same height for every label
     width = min(round(font.getlength(text)) + 2 * style.padding, picture[0])
     height = min(round(bottom - top) + 2 * max(2, style.padding // 2), picture[1])

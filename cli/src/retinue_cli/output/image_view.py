@@ -1,6 +1,6 @@
 """An image with the findings of each detector."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -8,31 +8,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import sql
-from pydantic import JsonValue
 from retinue_history.analysis.selection import LATEST_FIRST, ImageName
 from retinue_history.db.snapshot import Snapshot
-from retinue_sdk import BoundingBox, ConfigurationError, ImageLimits, ImageReference
+from retinue_sdk import BoundingBox, ConfigurationError, Detection, ImageLimits, ImageReference
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_KEYS = 10
 """Maximum number of keys that are listed if a part of a key is ambiguous."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionView:
-    """One detection."""
-
-    detector: str
-    kind: str
-    label: str
-    confidence: float
-    box: BoundingBox | None
-    attributes: Mapping[str, JsonValue]
-    start_ms: int | None = None
-    end_ms: int | None = None
-    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +44,7 @@ class RunView:
     error_message: str | None
     truncated: bool
     detection_count: int
-    detections: tuple[DetectionView, ...]
+    detections: tuple[Detection, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +81,19 @@ class ImageView:
         return any(run.outcome == "succeeded" for run in self.runs)
 
     @property
-    def detections(self) -> tuple[DetectionView, ...]:
+    def detections(self) -> tuple[Detection, ...]:
         """Return the findings of all detectors."""
         return tuple(found for run in self.runs for found in run.detections)
 
     def painted(self, data: bytes, limits: ImageLimits) -> "Image":
-        """Return the image with boxes, and with labels without boxes in a corner.
+        """Return the image with its detections drawn.
 
         Raises:
             InvalidImageError: It can't be decoded, or is too large.
         """
-        from retinue_cli.output.draw import LabelledBox, paint
+        from retinue_cli.output.draw import paint
 
-        boxes = [
-            LabelledBox.of_image(one.label, one.confidence, one.kind)
-            if one.box is None
-            else LabelledBox(
-                label=one.label,
-                confidence=one.confidence,
-                left=one.box.left,
-                top=one.box.top,
-                width=one.box.width,
-                height=one.box.height,
-                kind=one.kind,
-                attributes=one.attributes,
-            )
-            for one in self.detections
-        ]
-        return paint(data, boxes, limits)
+        return paint(data, self.detections, limits)
 
 
 def find(history: Snapshot, name: ImageName) -> ImageView:
@@ -193,26 +162,14 @@ def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
     """Return the runs of rows that join each run with its detections."""
     runs = []
     for columns, of_run in groupby(rows, key=lambda row: row[:_RUN_COLUMNS]):
-        detector = columns[0]
         found = []
         for kind, label, confidence, *edges, attributes, start_ms, end_ms, track in (
             row[_RUN_COLUMNS:] for row in of_run
         ):
             if label is not None:
                 box = None if edges[0] is None else BoundingBox(*edges)
-                found.append(
-                    DetectionView(
-                        detector,
-                        kind,
-                        label,
-                        confidence,
-                        box,
-                        attributes or {},
-                        start_ms,
-                        end_ms,
-                        track,
-                    )
-                )
+                times = (start_ms, end_ms, track)
+                found.append(Detection(kind, label, confidence, box, attributes, *times))
         runs.append(RunView(*(*columns, tuple(found))))
     return tuple(runs)
 

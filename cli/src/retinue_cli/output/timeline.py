@@ -6,12 +6,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinue_sdk import Detection
+
 from retinue_cli.output.attributes import clock, printable, span
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from retinue_cli.output.image_view import DetectionView, ImageView
+    from retinue_cli.output.image_view import ImageView
 
 WIDTH_PX = 1_600
 MARGIN_PX = 24
@@ -141,12 +143,17 @@ class Timeline:
 
 def timeline(video: "ImageView") -> Timeline:
     """Return the timeline of a video: a row for each label of each detector."""
-    found = [one for one in video.detections if one.start_ms is not None]
-    last_ms = max((one.end_ms or 0 for one in found), default=0)
+    found = [
+        (run.detector, one)
+        for run in video.runs
+        for one in run.detections
+        if one.start_ms is not None
+    ]
+    last_ms = max((one.end_ms or 0 for _, one in found), default=0)
     duration_ms = max(video.duration_ms or 0, last_ms, 1)
-    rows: dict[tuple[str, str, str], list[DetectionView]] = {}
-    for one in sorted(found, key=lambda one: (one.start_ms or 0, one.end_ms or 0)):
-        rows.setdefault((one.detector, one.kind, one.label), []).append(one)
+    rows: dict[tuple[str, str, str], list[Detection]] = {}
+    for detector, one in sorted(found, key=lambda of: (of[1].start_ms or 0, of[1].end_ms or 0)):
+        rows.setdefault((detector, one.kind, one.label), []).append(one)
     longest = sorted(rows, key=lambda key: -sum(map(_duration_ms, rows[key])))[:MAX_ROWS]
     shown = [key for key in rows if key in set(longest)]
     shown.sort(key=lambda key: key[0])  # by detector, otherwise by the first appearance
@@ -169,11 +176,11 @@ def timeline(video: "ImageView") -> Timeline:
     return Timeline(title, top + MARGIN_PX, tuple(drawn), ticks, len(rows) - len(shown))
 
 
-def _duration_ms(one: "DetectionView") -> int:
+def _duration_ms(one: Detection) -> int:
     return (one.end_ms or 0) - (one.start_ms or 0)
 
 
-def _lanes(found: Sequence["DetectionView"]) -> Iterator[int]:
+def _lanes(found: Sequence[Detection]) -> Iterator[int]:
     """Yield the first free lane for each appearance. They are sorted by start."""
     ends: list[int] = []
     for one in found:
@@ -183,7 +190,7 @@ def _lanes(found: Sequence["DetectionView"]) -> Iterator[int]:
         yield lane
 
 
-def _bar(one: "DetectionView", lane: int, top: float, scale: float) -> Bar:
+def _bar(one: Detection, lane: int, top: float, scale: float) -> Bar:
     from retinue_cli.output.draw import colour_of
 
     left = NAMES_PX + MARGIN_PX + (one.start_ms or 0) * scale

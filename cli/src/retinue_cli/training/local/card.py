@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from retinue_sdk import BoundingBox
+from retinue_sdk import BoundingBox, Detection
 from retinue_sdk.accuracy import curves
 from retinue_sdk.training import Annotated, ClassScore, Split, Trained
 
@@ -134,19 +134,17 @@ def _annotations(image: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def draw_samples(trained: Trained, folder: Path) -> None:
     """Draw some right and some wrong answers: each picture with the findings at the thresholds."""
-    from retinue_cli.output.draw import LabelledBox, paint_pixels
+    from retinue_cli.output.draw import paint_pixels
 
     least = {one.label: one.threshold for one in trained.scores}
     for kind, is_right in (("hit", True), ("miss", False)):
         chosen = [answer for answer in trained.answers if answer.is_right == is_right][:SAMPLES]
         for number, answer in enumerate(chosen, 1):
-            boxes = [
-                LabelledBox.of_image(thing.label, confidence, "label")
-                if (box := thing.box) is None
-                else LabelledBox(thing.label, confidence, box.left, box.top, box.width, box.height)
+            found = [
+                Detection("label", thing.label, confidence, thing.box)
                 for thing, confidence in answer.found
                 if confidence >= least[thing.label]
             ]
             folder.mkdir(exist_ok=True)
-            picture = paint_pixels(answer.example.load().pixels(), boxes)
+            picture = paint_pixels(answer.example.load().pixels(), found)
             picture.save(folder / f"{kind}-{number}.jpg", "JPEG", quality=88)
