@@ -8,7 +8,6 @@ import click
 from retinue_history.privacy.people import People
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.commands.forget import erasure_as_json, laptop_of
 from retinue_cli.commands.forget_person import forget_person
 from retinue_cli.faces import enrol as enrolling
 from retinue_cli.faces.errors import FacesError
@@ -16,7 +15,6 @@ from retinue_cli.faces.external_id import name_of
 from retinue_cli.faces.forget import PersonSubject
 from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
-from retinue_cli.options.archive import archive_to_erase
 from retinue_cli.options.database import owner_engine
 from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.options.region import region_of
@@ -236,25 +234,15 @@ def forget(
     see docs/faces.md. `retinue forget --person` does the same, and
     `retinue forget --image` and `--prefix` forget images.
     """
-    subject = _subject(person, external_image_id, face_id)
-    also = [(region_of(region), name) for name in collections]
-    settings = Settings.load()
-    with (
-        owner_engine(settings, "retinue faces") as engine,
-        archive_to_erase(settings, engine) as archive,
-    ):
-        done = forget_person(
-            engine,
-            subject,
-            also,
-            laptop_of(settings),
-            archive,
-            dry_run=dry_run,
-            yes=yes,
-            as_json=as_json,
-        )
-    if as_json:
-        print_json(erasure_as_json(subject.key, done))
+    forget_person(
+        Settings.load(),
+        _subject(person, external_image_id, face_id),
+        collections,
+        region,
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
 
 
 @faces.command()

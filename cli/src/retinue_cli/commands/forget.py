@@ -1,7 +1,5 @@
 """``retinue forget``."""
 
-from typing import TYPE_CHECKING, Any
-
 import click
 from retinue_workers.settings.settings import Settings
 
@@ -9,11 +7,6 @@ from retinue_cli.options.archive import archive_to_erase
 from retinue_cli.options.database import owner_engine
 from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.output.table import print_json
-
-if TYPE_CHECKING:
-    from retinue_history.privacy.erasure import Erasure
-
-    from retinue_cli.local.state import State
 
 
 @click.command(short_help="Erase an image, a prefix, a person or a reviewer's login.")
@@ -84,8 +77,17 @@ def forget(
                 "--allow-again doesn't apply to people. After new consent, "
                 "use `retinue faces index`"
             )
-        _forget_person(
-            settings, person, collections, region, dry_run=dry_run, yes=yes, as_json=as_json
+        from retinue_cli.commands.forget_person import forget_person
+        from retinue_cli.faces.forget import PersonSubject
+
+        forget_person(
+            settings,
+            PersonSubject.person(person),
+            collections,
+            region,
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
         )
         return
     from retinue_history.privacy.image_erasure import ImageSubject
@@ -108,14 +110,14 @@ def forget(
             done = forget_images.forget_images(
                 engine,
                 subject,
-                laptop_of(settings),
+                forget_images.laptop_of(settings),
                 archive,
                 dry_run=dry_run,
                 yes=yes,
                 as_json=as_json,
             )
     if as_json:
-        print_json(erasure_as_json(subject.name, done))
+        print_json(forget_images.erasure_as_json(subject.name, done))
 
 
 def _forget_reviewer(
@@ -156,56 +158,3 @@ def _forget_reviewer(
     )
     if as_json:
         print_json({"pseudonym": done.pseudonym, "changed": dict(done.changed)})
-
-
-def laptop_of(settings: Settings) -> "State | None":
-    """Return the laptop's folder, if it contains the history."""
-    if settings.database_url is not None:
-        return None
-    from retinue_cli.local.state import State
-
-    return State.find()
-
-
-def erasure_as_json(subject: str, done: "Erasure | None") -> dict[str, Any]:
-    """Return an erasure as JSON; after a dry run, nothing was removed."""
-    return {
-        "subject": subject,
-        "erasure_id": done and done.erasure_id,
-        "removed": {} if done is None else dict(done.removed),
-        "completed_at": done and done.completed_at,
-    }
-
-
-def _forget_person(
-    settings: Settings,
-    person: str,
-    collections: tuple[str, ...],
-    region: str | None,
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
-    from retinue_cli.commands.forget_person import forget_person
-    from retinue_cli.faces.forget import PersonSubject
-    from retinue_cli.options.region import region_of
-
-    subject = PersonSubject.person(person)
-    also = [(region_of(region), name) for name in collections]
-    with (
-        owner_engine(settings, "retinue forget") as engine,
-        archive_to_erase(settings, engine) as archive,
-    ):
-        done = forget_person(
-            engine,
-            subject,
-            also,
-            laptop_of(settings),
-            archive,
-            dry_run=dry_run,
-            yes=yes,
-            as_json=as_json,
-        )
-    if as_json:
-        print_json(erasure_as_json(subject.key, done))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
@@ -13,6 +13,7 @@ from retinue_history import HistoryError
 from retinue_history.privacy.erasure import Erasure, Erasures
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
 from retinue_sdk import ConfigurationError
+from retinue_workers.settings.settings import Settings
 from sqlalchemy import Engine
 
 from retinue_cli.options.json_flag import Say, say_beside
@@ -228,3 +229,22 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
 def _described(removed: Mapping[str, int]) -> str:
     counts = Counter(removed)
     return ", ".join(count(counts[key], noun) for key, noun in _SAID.items() if counts[key])
+
+
+def laptop_of(settings: Settings) -> "State | None":
+    """Return the laptop's folder, if it contains the history."""
+    if settings.database_url is not None:
+        return None
+    from retinue_cli.local.state import State
+
+    return State.find()
+
+
+def erasure_as_json(subject: str, done: Erasure | None) -> dict[str, Any]:
+    """Return an erasure as JSON; after a dry run, nothing was removed."""
+    return {
+        "subject": subject,
+        "erasure_id": done and done.erasure_id,
+        "removed": {} if done is None else dict(done.removed),
+        "completed_at": done and done.completed_at,
+    }

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 import click
 from retinue_history.privacy.erasure import Erasure, Erasures
 from retinue_history.privacy.people import People
+from retinue_workers.settings.settings import Settings
 from sqlalchemy import Engine
 
-from retinue_cli.commands.forget_images import say_unreachable
+from retinue_cli.commands.forget_images import erasure_as_json, laptop_of, say_unreachable
 from retinue_cli.faces.errors import FacesError
 from retinue_cli.faces.forget import Forgetting, PersonSubject, PersonTraces, Place, described
 from retinue_cli.faces.service import FaceService
-from retinue_cli.options.json_flag import say_beside
+from retinue_cli.options.archive import archive_to_erase
+from retinue_cli.options.database import owner_engine
+from retinue_cli.options.json_flag import Say, say_beside
+from retinue_cli.options.region import region_of
+from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
@@ -23,30 +28,25 @@ if TYPE_CHECKING:
 
 
 def forget_person(
-    engine: Engine,
+    settings: Settings,
     subject: PersonSubject,
-    also: Sequence[Place],
-    state: "State | None",
-    archive: "Archive | None",
+    collections: Sequence[str],
+    region: str | None,
     *,
     dry_run: bool,
     yes: bool,
     as_json: bool,
-) -> Erasure | None:
+) -> None:
     """Print the traces of a person, ask, remove them, and print the result.
 
     Args:
-        engine: The history, as its owner.
+        settings: Where the history is.
         subject: The person.
-        also: Collections to search, in addition to those where the person is enrolled.
-        state: The laptop's folder, if it contains the history.
-        archive: The archive with months of the history.
+        collections: Collections to search, in addition to those where the person is enrolled.
+        region: The region of these; ``None`` for that of the AWS configuration.
         dry_run: Only print the traces.
         yes: Don't ask.
-        as_json: Print on standard error.
-
-    Returns:
-        The erasure; ``None`` if it was a dry run.
+        as_json: Print the result as JSON, and the rest on standard error.
 
     Raises:
         FacesError: The person is unknown, a collection can't be read or changed, or another program
@@ -54,6 +54,39 @@ def forget_person(
         HistoryUnavailableError: The database is unavailable.
     """
     say = say_beside(as_json=as_json)
+    also = [(region_of(region), name) for name in collections]
+    with (
+        owner_engine(settings, "retinue forget") as engine,
+        archive_to_erase(settings, engine) as archive,
+    ):
+        done = _forget(
+            engine,
+            subject,
+            also,
+            laptop_of(settings),
+            archive,
+            say,
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )
+    if as_json:
+        print_json(erasure_as_json(subject.key, done))
+
+
+def _forget(
+    engine: Engine,
+    subject: PersonSubject,
+    also: Sequence[Place],
+    state: "State | None",
+    archive: "Archive | None",
+    say: Say,
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> Erasure | None:
+    """Forget a person. Return the erasure; ``None`` if it was a dry run."""
     erasures = Erasures(engine)
     forgetting = Forgetting(People(engine), erasures, cache(FaceService), archive)
     found = forgetting.find(subject, also)
