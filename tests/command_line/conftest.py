@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import click.testing
 import pytest
 from aws_client.server import Server, serving
-from retinue_cli.app import retinue
+from click.testing import Result
+from fakes.command import run_retinue
 from retinue_cli.local import AwsEndpoint
 from retinue_cli.options import s3_client
 from retinue_history import (
@@ -120,23 +120,12 @@ def seed(pool: ConnectionPool) -> Seed:
 
 
 @pytest.fixture
-def cli(
-    history_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., click.testing.Result]:
+def cli(history_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Runs ``retinue`` on the history; it must succeed unless an exit code is given."""
     monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.chdir(tmp_path)
-    runner = click.testing.CliRunner()
-
-    def run(*arguments: object, exit_code: int = 0) -> click.testing.Result:
-        result = runner.invoke(retinue, [str(argument) for argument in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exit_code, result.output
-        return result
-
-    return run
+    return run_retinue
 
 
 @pytest.fixture

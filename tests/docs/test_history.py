@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from retinue_cli.app import retinue
+from fakes.command import run_retinue
 from retinue_cli.local import package_photographs
 from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RunKey, RunRecord
 from retinue_sdk import ImageReference
@@ -55,8 +54,7 @@ def run(line: str) -> str:
     command, _, file = line.partition(" > ")
     program, *arguments = shlex.split(command)
     assert program == ".venv/bin/retinue"
-    done = CliRunner().invoke(retinue, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, f"{line}\n{done.output}"
+    done = run_retinue(*arguments)
     if file:
         Path(file).write_text(done.stdout, encoding="utf-8")
     return done.output

@@ -6,11 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import click.testing
 import onnx
 import pytest
+from fakes.command import run_retinue
 from faults.site import Site
-from retinue_cli.app import retinue
 
 DETECTOR = "onnx-labels"
 
@@ -48,9 +47,9 @@ def test_no_image_is_lost_when_a_pool_is_switched_forth_and_back(
         """Switch with a deployment that ends the old workers; ECS then starts new ones."""
         old = site.living()
         end = "kill -TERM " + " ".join(str(one.pid) for one in old)
-        command = ["models", "promote", "ground", "--config", "pool.json", "--apply", end]
-        result = click.testing.CliRunner().invoke(retinue, [*command, *arguments])
-        assert result.exit_code == 0, result.output
+        run_retinue(
+            "models", "promote", "ground", "--config", "pool.json", "--apply", end, *arguments
+        )
         site.start(configured())
         assert [one.wait(60) for one in old] == [0] * len(old), site.tail()
         site.start(configured())

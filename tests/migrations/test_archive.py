@@ -22,10 +22,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 from botocore.awsrequest import AWSResponse
-from click.testing import CliRunner
+from fakes.command import run_retinue
 from generators.archive_columns import archive_columns, athena_columns
 from pyarrow import parquet
-from retinue_cli.app import retinue
 from retinue_cli.data.archive.archive import Archive
 from retinue_cli.data.archive.erase import count_rows, doomed_images, doomed_person, erase_rows
 from retinue_cli.data.archive.files import batches
@@ -581,9 +580,7 @@ def test_the_page_lists_the_columns() -> None:
 def forget(url: str, place: Place, patch: pytest.MonkeyPatch, *arguments: str) -> str:
     patch.setenv("RETINUE_DATABASE_URL", url)
     patch.setenv("RETINUE_ARCHIVE", place.name)
-    done = CliRunner().invoke(retinue, ["forget", *arguments])
-    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
-    return done.output
+    return run_retinue("forget", *arguments).output
 
 
 def bytes_of(place: Place) -> bytes:

@@ -9,11 +9,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from click.testing import CliRunner
+from fakes.command import run_retinue
 from fakes.waiting import eventually
 from psycopg import sql
 from psycopg.rows import dict_row
-from retinue_cli.app import retinue
 from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RemovedObject
 from retinue_history.privacy.image_erasure import ImageErasures
 from retinue_history.review.answer import Answer, AnswerItem
@@ -35,9 +34,7 @@ class Command:
         self.url = url
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        done = CliRunner().invoke(retinue, ["forget", *arguments])
-        assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
-        return done.output
+        return run_retinue("forget", *arguments, exit_code=code).output
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         with psycopg.connect(self.url, row_factory=dict_row) as connection:

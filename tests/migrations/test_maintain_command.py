@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from click.testing import CliRunner
+from fakes.command import run_retinue
 from infra.terraform import last_line
-from retinue_cli.app import retinue
 from retinue_cli.local import AwsEndpoint
 from retinue_history import Charge, DetectionRecord, History, RemovedObject
 from retinue_history.upkeep.maintenance import months_before
@@ -23,9 +22,7 @@ Make = Callable[..., Any]
 
 
 def maintain(*arguments: str, code: int = 0) -> list[str]:
-    done = CliRunner().invoke(retinue, ["maintain", *arguments])
-    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
-    return done.output.splitlines()
+    return run_retinue("maintain", *arguments, exit_code=code).output.splitlines()
 
 
 def rows(url: str, sql: str) -> list[tuple[Any, ...]]:

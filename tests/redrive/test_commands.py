@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from click.testing import CliRunner
+from fakes.command import run_retinue
 from fakes.waiting import eventually
 from redrive.conftest import Pool
 from retinue_cli.app import retinue
@@ -45,9 +46,7 @@ def tell(
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
 
     def call(*arguments: str) -> str:
-        result = CliRunner().invoke(retinue, arguments, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.output
+        return run_retinue(*arguments).output
 
     return call
 

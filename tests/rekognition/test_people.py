@@ -11,8 +11,9 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from fakes.bare_mp4 import mp4
+from fakes.command import run_retinue
 from fakes.rig import Rig
 from fakes.waiting import eventually
 from psycopg.rows import dict_row
@@ -40,9 +41,7 @@ class Cloud:
         self.endpoint, self.client, self.url, self.folder = endpoint, client, url, folder
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        done: Result = CliRunner().invoke(retinue_command, ["faces", *arguments])
-        assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
-        return done.output
+        return run_retinue("faces", *arguments, exit_code=code).output
 
     def photo(self, name: str, data: bytes) -> str:
         path = self.folder / name

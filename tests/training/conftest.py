@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import click.testing
 import pytest
+from click.testing import Result
+from fakes.command import run_retinue
 from PIL import Image
-from retinue_cli.app import retinue
 from retinue_cli.local import AwsEndpoint
 from retinue_cli.training.service import CustomLabels
 from retinue_rekognition_emulator import Endpoint, StoredObject
@@ -101,22 +101,13 @@ def service(rekognition: Any, clock: Clock) -> CustomLabels:
 @pytest.fixture
 def cli(
     aws: AwsEndpoint, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., click.testing.Result]:
+) -> Callable[..., Result]:
     """Runs ``retinue`` against both; it must succeed unless an exit code is given."""
     for name, value in aws.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_REKOGNITION", endpoint.url)
     monkeypatch.chdir(tmp_path)
-    runner = click.testing.CliRunner()
-
-    def run(*arguments: object, exit_code: int = 0) -> click.testing.Result:
-        result = runner.invoke(retinue, [str(argument) for argument in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exit_code, result.output
-        return result
-
-    return run
+    return run_retinue
 
 
 @pytest.fixture

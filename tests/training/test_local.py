@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click.testing
 import pytest
+from click.testing import Result
+from fakes.command import run_retinue
 from PIL import Image
-from retinue_cli.app import retinue
 from retinue_cli.data.ground_truth import Problems
 from retinue_cli.output import training_progress
 from retinue_cli.training.data import Thing, TrainingImage
@@ -27,23 +27,14 @@ from training.conftest import SIDE, tile
 
 TEXTURES = ("brick", "grass", "gravel")
 
-Run = Callable[..., click.testing.Result]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Runs ``retinue`` in an empty folder; it must succeed unless an exit code is given."""
     monkeypatch.chdir(tmp_path)
-    runner = click.testing.CliRunner()
-
-    def invoke(*arguments: object, exit_code: int = 0) -> click.testing.Result:
-        result = runner.invoke(retinue, [str(argument) for argument in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exit_code, result.output
-        return result
-
-    return invoke
+    return run_retinue
 
 
 @pytest.fixture
