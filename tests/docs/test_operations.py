@@ -48,7 +48,10 @@ def alarms(modules: Path) -> set[str]:
             if name == "POOL-slo-${each.key}":
                 found |= {"POOL-slo-late", "POOL-slo-failed"}
             elif "${each.key}" in name:
-                group = "topic_alarms" if "events" in name else "database_alarms"
+                end = re.escape(name.removeprefix(pool))
+                [group] = re.findall(
+                    rf'for name, alarm in local\.(\w+) [^}}]*\}}\n\n  alarm_name .*{end}"', text
+                )
                 each = re.search(rf"^  {group} = \{{\n(.*?)^  \}}", text, re.MULTILINE | re.DOTALL)
                 assert each is not None
                 keys = re.findall(r"^    (\w+) = \{", each[1], re.MULTILINE)

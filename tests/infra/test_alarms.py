@@ -19,7 +19,7 @@ def test_the_events_that_filters_look_for_are_logged() -> None:
         source("deploy/src/retinue_deploy/smoke.py"),
     )
     events = {event for text in texts for event in EVENT.findall(text)}
-    assert events == {"run_recorded", "run_skipped", "receiving_paused"}
+    assert events == {"run_recorded", "run_skipped"}
     workers = [file.read_text("utf-8") for file in (INFRA.parent / "workers/src").rglob("*.py")]
     assert {event for event in events if not any(f'"{event}"' in text for text in workers)} == set()
 
@@ -68,3 +68,13 @@ def test_jobs_are_told_as_the_filters_expect() -> None:
         if name != "throttled_calls"
     }
     assert found == {"overdue_looks": 2, "jobs": 3, "silent_jobs": 1}
+
+
+def test_a_pause_is_told_without_labels_as_its_alarm_expects() -> None:
+    metrics = Metrics(in_flight=lambda: 0, pause_reasons=lambda: 2, paused_jobs=lambda: 1)
+    writer = EmbeddedMetrics(metrics.registry, "Retinue/test/worker", io.StringIO())
+    [line] = [line for line in map(json.loads, writer.lines(0.0)) if "receiving_paused" in line]
+    assert (line["receiving_paused"], line["jobs_paused"]) == (2, 1)
+    [about] = line["_aws"]["CloudWatchMetrics"]
+    assert about["Dimensions"] == [[]]
+    assert re.search(r'metric_name += "\$\{each.key\}_paused"', source("modules/pool/alarms.tf"))

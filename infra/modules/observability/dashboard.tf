@@ -26,7 +26,7 @@ locals {
         [var.pools[name].metric_namespace, "runs", { label = "all" }],
         [var.pools[name].metric_namespace, "failed_runs", { label = "failed" }],
         [var.pools[name].metric_namespace, "late_runs", { label = "late" }],
-        [var.pools[name].metric_namespace, "receiving_paused", { label = "receiving paused" }],
+        ["${var.pools[name].metric_namespace}/worker", "receiving_paused", { label = "receiving paused" }],
         [var.pools[name].metric_namespace, "throttled_calls", { label = "throttled calls" }],
       ]
     },

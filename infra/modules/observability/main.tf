@@ -105,7 +105,7 @@ locals {
       threshold   = 10
     }
     credits = {
-      description = "The instance class is burstable and its CPU credits are nearly used up. RDS bills what it uses beyond them."
+      description = "The instance class is burstable, and its CPU credits have been nearly used up for 6 hours. RDS bills what it uses beyond them."
       metric      = "CPUCreditBalance"
       comparison  = "LessThanThreshold"
       threshold   = 20
@@ -147,7 +147,7 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   dimensions          = { DBInstanceIdentifier = var.database_identifier }
   statistic           = "Average"
   period              = 300
-  evaluation_periods  = 3
+  evaluation_periods  = each.key == "credits" ? 72 : 3 # a new instance has none, and earns 20 in a few hours
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   treat_missing_data  = each.key == "cpu" ? "breaching" : "missing" # no metric: the instance is down

@@ -1,16 +1,16 @@
 # Alarms that need a person. Each description has the meaning and the first step.
 
 locals {
-  namespace = "Retinue/${local.name}"
+  namespace        = "Retinue/${local.name}"
+  worker_namespace = "${local.namespace}/worker" # apart from the metric filters' own
 
   # Log lines to count. A metric filter's metric is 0 in minutes with other lines and missing in
   # minutes without any. Throttled calls and jobs on videos are logged once per minute and detector, by the
   # worker's own metrics: summed up here, since an alarm cannot add up detectors that it has no list of.
   counted = {
-    runs             = { pattern = "{ $.event = \"run_recorded\" }", value = "1" }
-    failed_runs      = { pattern = "{ $.event = \"run_recorded\" && $.outcome = \"failed\" }", value = "1" }
-    receiving_paused = { pattern = "{ $.event = \"receiving_paused\" }", value = "1" }
-    throttled_calls  = { pattern = "{ $.throttled = \"yes\" && $.retries_total > 0 }", value = "$.retries_total" }
+    runs            = { pattern = "{ $.event = \"run_recorded\" }", value = "1" }
+    failed_runs     = { pattern = "{ $.event = \"run_recorded\" && $.outcome = \"failed\" }", value = "1" }
+    throttled_calls = { pattern = "{ $.throttled = \"yes\" && $.retries_total > 0 }", value = "$.retries_total" }
   }
   counted_with_videos = {
     overdue_looks = { pattern = "{ $.overdue = \"yes\" && $.job_looks_total > 0 }", value = "$.job_looks_total" }
@@ -134,18 +134,36 @@ resource "aws_cloudwatch_metric_alarm" "throttling" {
   }
 }
 
-resource "aws_cloudwatch_metric_alarm" "receiving_paused" {
-  alarm_name          = "${local.name}-receiving-paused"
-  alarm_description   = "A worker paused receiving (no permission, no database, a stopped model …). It keeps its messages and resumes by itself. The log line receiving_paused has the cause and the reason."
-  namespace           = local.namespace
-  metric_name         = aws_cloudwatch_log_metric_filter.this["receiving_paused"].name
-  statistic           = "Sum"
-  period              = 300
-  evaluation_periods  = 1
+# The worker's own metrics, once a minute, are above zero for as long as it waits. A failover of the database
+# ends sooner by itself. A hosted model that sleeps is one cause.
+locals {
+  pause_alarms = {
+    receiving = {
+      threshold   = length(var.config.hosted_models)
+      description = "A worker has received nothing for 5 minutes (no permission, no database, a spent budget …). It keeps its messages and resumes by itself. The log line receiving_paused has the cause and the reason."
+    }
+    jobs = {
+      threshold   = 0
+      description = "Jobs on videos have waited for 5 minutes (no permission, a spent budget …). They continue by themselves. The log line jobs_paused has the cause and the reason."
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "paused" {
+  for_each = { for name, alarm in local.pause_alarms : name => alarm if name == "receiving" || local.has_videos }
+
+  alarm_name          = "${local.name}-${each.key}-paused"
+  alarm_description   = each.value.description
+  namespace           = local.worker_namespace
+  metric_name         = "${each.key}_paused"
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 5
   comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
+  threshold           = each.value.threshold
   treat_missing_data  = "notBreaching"
   alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
 }
 
 # Jobs take minutes, or hours for the longest videos.

@@ -32,31 +32,26 @@ resource "aws_cloudwatch_event_target" "queue" {
   depends_on = [aws_sqs_queue_policy.this, aws_sqs_queue_policy.dead] # or the first messages are lost
 }
 
-resource "aws_cloudwatch_metric_alarm" "undelivered" {
-  count = length(var.events.buckets) > 0 ? 1 : 0
-
-  alarm_name          = "${local.name}-events-undelivered"
-  alarm_description   = "EventBridge could not deliver events of images: are the policies of the queue and of the key right? They are in the dead-letter queue, unless ${local.name}-events-lost goes off."
-  namespace           = "AWS/Events"
-  metric_name         = "FailedInvocations"
-  dimensions          = { RuleName = aws_cloudwatch_event_rule.images[0].name }
-  statistic           = "Sum"
-  period              = 300
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [var.alarm_topic_arn]
-  ok_actions          = [var.alarm_topic_arn]
+locals {
+  rule_alarms = {
+    undelivered = {
+      metric      = "FailedInvocations"
+      description = "EventBridge could not deliver events of images: are the policies of the queue and of the key right? They are in the dead-letter queue, unless ${local.name}-events-lost goes off."
+    }
+    lost = {
+      metric      = "InvocationsFailedToBeSentToDlq"
+      description = "EventBridge has lost events of images, because it could not leave them in the dead-letter queue. Restore its policy, then use `retinue backfill`."
+    }
+  }
 }
 
-resource "aws_cloudwatch_metric_alarm" "lost" {
-  count = length(var.events.buckets) > 0 ? 1 : 0
+resource "aws_cloudwatch_metric_alarm" "rule" {
+  for_each = { for name, alarm in local.rule_alarms : name => alarm if length(var.events.buckets) > 0 }
 
-  alarm_name          = "${local.name}-events-lost"
-  alarm_description   = "EventBridge has lost events of images, because it could not leave them in the dead-letter queue. Restore its policy, then use `retinue backfill`."
+  alarm_name          = "${local.name}-events-${each.key}"
+  alarm_description   = each.value.description
   namespace           = "AWS/Events"
-  metric_name         = "InvocationsFailedToBeSentToDlq"
+  metric_name         = each.value.metric
   dimensions          = { RuleName = aws_cloudwatch_event_rule.images[0].name }
   statistic           = "Sum"
   period              = 300

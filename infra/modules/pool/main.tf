@@ -45,8 +45,8 @@ locals {
       RETINUE_SHUTDOWN_GRACE_SECONDS     = tostring(var.config.shutdown_grace_seconds)
       RETINUE_STOP_TIMEOUT_SECONDS       = tostring(var.config.stop_timeout_seconds)
       RETINUE_HEALTH_PORT                = tostring(local.health_port)
-      RETINUE_METRICS_NAMESPACE          = "${local.namespace}/worker" # apart from the metric filters' own
-      RETINUE_LOG_FORMAT                 = "json"                      # the metric filters read it
+      RETINUE_METRICS_NAMESPACE          = local.worker_namespace
+      RETINUE_LOG_FORMAT                 = "json" # the metric filters read it
     },
   )
 }

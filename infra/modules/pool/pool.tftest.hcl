@@ -198,7 +198,7 @@ run "alarms" {
   assert {
     condition = alltrue([for alarm in [
       aws_cloudwatch_metric_alarm.queue_age, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.failure_rate,
-      aws_cloudwatch_metric_alarm.throttling, aws_cloudwatch_metric_alarm.receiving_paused,
+      aws_cloudwatch_metric_alarm.throttling, aws_cloudwatch_metric_alarm.paused["receiving"],
     ] : one(alarm.alarm_actions) == var.alarm_topic_arn])
     error_message = "people must be told"
   }
@@ -282,7 +282,7 @@ run "existing_buckets" {
 
   assert {
     condition = {
-      for alarm in concat(aws_cloudwatch_metric_alarm.undelivered, aws_cloudwatch_metric_alarm.lost) : alarm.metric_name => alarm.dimensions.RuleName
+      for alarm in values(aws_cloudwatch_metric_alarm.rule) : alarm.metric_name => alarm.dimensions.RuleName
       } == {
       FailedInvocations              = aws_cloudwatch_event_rule.images[0].name
       InvocationsFailedToBeSentToDlq = aws_cloudwatch_event_rule.images[0].name
@@ -423,6 +423,22 @@ run "videos" {
   }
 }
 
+run "a_hosted_model_that_sleeps_is_no_alarm" {
+  command = apply
+
+  variables {
+    config = merge(var.config, {
+      detectors     = { rekognition-custom-labels = { project_version_arn = "arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/v1/1700000000000" } }
+      hosted_models = { rekognition-custom-labels = {} }
+    })
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.paused["receiving"].threshold == 1 && length(aws_cloudwatch_metric_alarm.paused) == 1
+    error_message = "the model's rest is one cause, and people are told of others"
+  }
+}
+
 run "alarms_of_videos" {
   command = apply
 
@@ -443,7 +459,7 @@ run "alarms_of_videos" {
   }
 
   assert {
-    condition     = alltrue([for alarm in [aws_cloudwatch_metric_alarm.job_overdue[0], aws_cloudwatch_metric_alarm.job_messages[0]] : one(alarm.alarm_actions) == var.alarm_topic_arn])
+    condition     = alltrue([for alarm in [aws_cloudwatch_metric_alarm.job_overdue[0], aws_cloudwatch_metric_alarm.job_messages[0], aws_cloudwatch_metric_alarm.paused["jobs"]] : one(alarm.alarm_actions) == var.alarm_topic_arn])
     error_message = "people must be told"
   }
 }
@@ -455,7 +471,7 @@ run "nothing_of_jobs_without_videos" {
     condition = length(concat(
       aws_sns_topic.jobs, aws_iam_role.jobs, aws_sns_topic_subscription.jobs, aws_cloudwatch_metric_alarm.job_overdue,
       aws_cloudwatch_metric_alarm.job_messages,
-    )) == 0 && !contains(keys(aws_cloudwatch_log_metric_filter.this), "jobs")
+    )) == 0 && !contains(keys(merge(aws_cloudwatch_log_metric_filter.this, aws_cloudwatch_metric_alarm.paused)), "jobs")
     error_message = "a pool without videos needs no topic, role, filter or alarm for jobs"
   }
 }
