@@ -15,6 +15,7 @@ from retinue_deploy.look import show_logs, show_status
 from retinue_deploy.services import EcsServices
 from retinue_deploy.smoke import ImageSmoke
 from retinue_deploy.tasks import EcsTasks
+from retinue_workers.ops import task_protection
 
 MIGRATE = {"cluster": CLUSTER, "taskDefinition": "migrations:7", "launchType": "FARGATE"}
 OUTPUTS = {
@@ -88,9 +89,17 @@ def wait(ecs: FakeEcs) -> list[str]:
 def test_services_are_waited_for_and_progress_is_told_once() -> None:
     old = deployment("labels:1", 2, "COMPLETED")
     half = {"deployments": [deployment("labels:2", 1, "IN_PROGRESS"), old]}
-    assert wait(FakeEcs(states=[half, half, half, STABLE])) == [
-        "  labels: 1 of 2 tasks run the new version"
+    new = deployment("labels:2", 2, "IN_PROGRESS")
+    done = {"deployments": [new, deployment("labels:1", 0, "COMPLETED")]}
+    assert wait(FakeEcs(states=[half, half, half, done, STABLE])) == [
+        "  labels: 1 of 2 tasks run the new version; 2 old ones still run (30 min if busy)",
+        "  labels: 2 of 2 tasks run the new version",
     ]
+
+
+def test_services_are_waited_for_until_a_busy_worker_lets_ecs_stop_it() -> None:
+    busy = task_protection.LONGEST_SECONDS + task_protection.PAUSE_SECONDS
+    assert busy + 600 <= services_module.TIMEOUT_SECONDS  # new tasks start before, old ones stop
 
 
 def test_a_version_that_ecs_took_back_is_told_with_ecs_reason() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 from retinue_deploy.errors import DeployError
 
-TIMEOUT_SECONDS = 1_500.0
-"""Time limit for services. A GPU instance must start first."""
+TIMEOUT_SECONDS = 2_700.0
+"""Time limit for services. A GPU instance must start first. A task of the previous version that is
+busy is protected from ECS for up to 30 minutes (``retinue_workers.ops.task_protection``).
+"""
 
 _POLL_SECONDS = 10.0
 _AT_ONCE = 10
@@ -92,8 +94,11 @@ def _state(service: Mapping[str, Any], definition: str) -> str:
     if done and len(deployments) == 1 and running == desired:
         return "stable"
     failed = ours[0].get("failedTasks", 0)
-    return f"{running} of {desired} tasks run the new version" + (
-        f", {failed} failed" if failed else ""
+    before = sum(item["runningCount"] for item in deployments if item is not ours[0])
+    return (
+        f"{running} of {desired} tasks run the new version"
+        + (f", {failed} failed" if failed else "")
+        + (f"; {before} old ones still run (30 min if busy)" if before else "")
     )
 
 
