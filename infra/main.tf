@@ -73,7 +73,7 @@ locals {
 module "image_reference" {
   source = "./modules/image_reference"
 
-  repository_name = var.repository_name
+  repository_name = "retinue" # bootstrap/ creates it
   tag             = var.image_tag
   uri             = var.image_uri
   cuda            = length(local.gpu_pools) > 0

@@ -26,13 +26,14 @@ run "refuses_bad_input" {
 
   variables {
     environment        = "Test"
+    bucket_name        = "my-images"
     log_retention_days = 31
     image_tag          = null
     pools              = {}
     database_clients   = { security_group_ids = { workers = "sg-0123456789abcdef0" } }
   }
 
-  expect_failures = [var.environment, var.log_retention_days, var.image_tag, var.pools, var.database_clients]
+  expect_failures = [var.environment, var.bucket_name, var.log_retention_days, var.image_tag, var.pools, var.database_clients]
 }
 
 run "refuses_null_for_an_option" {
@@ -93,23 +94,35 @@ run "takes_null_for_the_default" {
   }
 }
 
-run "refuses_a_name_that_rds_refuses" {
+# retinue-dev-eu-labels would be the pool eu-labels of dev, and the pool labels of dev-eu.
+run "refuses_a_name_that_a_pool_of_another_environment_can_have" {
   command = plan
 
   variables {
-    environment = "a--b"
+    environment = "dev-eu"
   }
 
   expect_failures = [var.environment]
 }
 
-run "refuses_null_for_a_source_and_a_client" {
+run "refuses_the_name_of_bootstraps_key" {
+  command = plan
+
+  variables {
+    environment = "bootstrap"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "refuses_null_for_a_source_a_client_and_a_cluster" {
   command = plan
 
   variables {
     sources          = { uploads = null }
     database_clients = { security_group_ids = { vpn = null } }
+    existing_cluster = { name = null }
   }
 
-  expect_failures = [var.sources, var.database_clients]
+  expect_failures = [var.sources, var.database_clients, var.existing_cluster]
 }

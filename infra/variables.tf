@@ -6,16 +6,9 @@ variable "environment" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", var.environment)) && !try(strcontains(var.environment, "--"), false)
-    error_message = "environment must be 2 to 16 lower-case letters, digits and single hyphens, such as dev or production."
+    condition     = can(regex("^[a-z][a-z0-9]{1,15}$", var.environment)) && var.environment != "bootstrap"
+    error_message = "environment must be 2 to 16 lower-case letters and digits, such as dev or production, and not bootstrap. With a hyphen, as in dev-eu, its names could be those of a pool of another environment, dev."
   }
-}
-
-variable "repository_name" {
-  description = "Name of the ECR repository that bootstrap/ creates."
-  type        = string
-  default     = "retinue"
-  nullable    = false
 }
 
 variable "image_tag" {
@@ -25,7 +18,7 @@ variable "image_tag" {
 
   validation {
     condition     = (var.image_tag == null) != (var.image_uri == null)
-    error_message = "Give image_tag, the tag of an image in the repository ${var.repository_name}, or image_uri."
+    error_message = "Give image_tag, the tag of an image in the repository retinue, or image_uri."
   }
 }
 
@@ -36,9 +29,14 @@ variable "image_uri" {
 }
 
 variable "bucket_name" {
-  description = "Name of the image bucket. Null builds one from environment, account and region."
+  description = "Name of the image bucket, which begins with retinue-. Null builds one from environment, account and region."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.bucket_name == null ? true : startswith(var.bucket_name, "retinue-")
+    error_message = "bucket_name must begin with retinue-: the deployer's policies allow no other bucket. To use another name, create the bucket yourself and list it in sources, with create_bucket = false."
+  }
 }
 
 variable "image_expire_days" {
@@ -122,6 +120,11 @@ variable "existing_cluster" {
     gpu_capacity_provider = optional(string)
   })
   default = null
+
+  validation {
+    condition     = var.existing_cluster == null ? true : can(regex("^[A-Za-z0-9_-]{1,255}$", var.existing_cluster.name))
+    error_message = "existing_cluster.name must be the name of an ECS cluster, not its ARN."
+  }
 
   validation {
     condition     = var.existing_cluster == null || try(var.existing_cluster.gpu_capacity_provider, null) != null || !anytrue([for pool in values(var.pools) : pool.gpu])

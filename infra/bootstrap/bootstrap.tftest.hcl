@@ -43,12 +43,39 @@ run "bootstrap" {
   }
 }
 
-run "refuses_what_is_no_region" {
+run "roles_for_github" {
+  command = plan
+
+  variables {
+    github = { repository = "owner/retinue", region = "eu-west-1" }
+  }
+
+  assert {
+    condition     = length(module.github) == 1
+    error_message = "the region must create the roles"
+  }
+}
+
+run "roles_of_another_region" {
+  command = plan
+
+  variables {
+    github = { repository = "owner/retinue", region = "us-east-1" }
+  }
+
+  assert {
+    condition     = length(module.github) == 0
+    error_message = "roles are the account's: two regions would create the same"
+  }
+}
+
+run "refuses_bad_input" {
   command = plan
 
   variables {
     region = "Ireland"
+    github = { repository = "retinue", region = null }
   }
 
-  expect_failures = [var.region]
+  expect_failures = [var.region, var.github]
 }

@@ -7,7 +7,8 @@ data "aws_caller_identity" "current" {}
 locals {
   environments = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
 
-  state_bucket = coalesce(var.state_bucket, "retinue-state-${data.aws_caller_identity.current.account_id}-${var.region}")
+  # The deploy program and the policies know this name.
+  state_bucket = "retinue-state-${data.aws_caller_identity.current.account_id}-${var.region}"
 }
 
 module "key" {
@@ -19,7 +20,7 @@ module "key" {
 module "registry" {
   source = "../modules/registry"
 
-  name    = var.repository_name
+  name    = "retinue" # the deploy program and the policies know it
   key_arn = module.key.arn
 
   pull_account_ids   = var.pull_account_ids
@@ -29,7 +30,7 @@ module "registry" {
 
 module "github" {
   source = "../modules/github"
-  count  = var.github == null ? 0 : 1
+  count  = try(var.github.region == var.region, false) ? 1 : 0
 
   repository   = var.github.repository
   provider_arn = var.github.provider_arn

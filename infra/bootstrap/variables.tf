@@ -8,28 +8,6 @@ variable "region" {
   }
 }
 
-variable "state_bucket" {
-  description = "Name of the bucket for Terraform's state; made of account and region if null."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.state_bucket))
-    error_message = "state_bucket must be null or 3 to 63 lower-case letters, digits and hyphens."
-  }
-}
-
-variable "repository_name" {
-  description = "Name of the ECR repository."
-  type        = string
-  default     = "retinue"
-
-  validation {
-    condition     = can(regex("^[a-z0-9]+([._/-][a-z0-9]+)*$", var.repository_name))
-    error_message = "repository_name must be the name of an ECR repository, such as retinue."
-  }
-}
-
 variable "pull_account_ids" {
   description = "AWS accounts whose environments may pull images: they set image_uri."
   type        = set(string)
@@ -53,16 +31,22 @@ variable "findings_topic_arn" {
 }
 
 variable "github" {
-  description = "GitHub repository whose workflows deploy: repository, OWNER/NAME; provider_arn of the account's OpenID provider for GitHub, if it exists; boundary_arn of a permissions boundary. Null creates no roles."
+  description = "GitHub repository whose workflows deploy: repository, OWNER/NAME; region, the one whose bootstrap creates the roles, because they are the account's, in all regions; provider_arn of the account's OpenID provider for GitHub, if it exists; boundary_arn of a permissions boundary. Null creates no roles."
   type = object({
     repository   = string
+    region       = string
     provider_arn = optional(string)
     boundary_arn = optional(string)
   })
   default = null
 
   validation {
-    condition     = var.github == null || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", try(var.github.repository, "")))
+    condition     = var.github == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github.repository))
     error_message = "github.repository must be OWNER/NAME."
+  }
+
+  validation {
+    condition     = var.github == null ? true : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.github.region))
+    error_message = "github.region must be an AWS region, such as eu-west-1."
   }
 }

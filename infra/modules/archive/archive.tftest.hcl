@@ -12,6 +12,11 @@ run "athena_reads_only_published_files" {
   command = apply
 
   assert {
+    condition     = aws_s3_bucket.this.bucket == "retinue-test-archive-123456789012-eu-west-1"
+    error_message = "the bucket's name must be unique in the world, also among regions"
+  }
+
+  assert {
     condition     = aws_glue_catalog_table.detections.storage_descriptor[0].input_format == "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
     error_message = "Athena must read the lists of files, not the folder"
   }

@@ -2,13 +2,14 @@
 # who is forgotten must not stay in an older version of a file. No file is ever overwritten.
 
 data "aws_caller_identity" "current" {}
+data "aws_region" "current" {}
 
 resource "aws_s3_bucket" "this" {
   # checkov:skip=CKV_AWS_21:forgotten people must not stay in older versions
   # checkov:skip=CKV_AWS_144:a copy in another region would keep what is forgotten
   # checkov:skip=CKV_AWS_18:only the environment's own tasks use it, and CloudTrail can log them
   # checkov:skip=CKV2_AWS_62:nothing needs to know when a file arrives
-  bucket        = "${var.name}-archive-${data.aws_caller_identity.current.account_id}"
+  bucket        = "${var.name}-archive-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
   force_destroy = var.force_destroy
 }
 

@@ -3,8 +3,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,40}$", var.name))
-    error_message = "name must have up to 41 lower-case letters, digits and hyphens, and begin with a letter."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,26}$", var.name))
+    error_message = "name must have up to 27 lower-case letters, digits and hyphens, and begin with a letter."
   }
 }
 

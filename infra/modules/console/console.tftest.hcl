@@ -155,3 +155,25 @@ run "refuses_bad_input" {
 
   expect_failures = [var.config, var.vpc_id, var.images, var.alarm_topic_arn]
 }
+
+run "refuses_null" {
+  command = plan
+
+  variables {
+    config = {
+      public_url      = null
+      certificate_arn = null
+      client_cidrs    = [null]
+      oidc            = { issuer = null, client_id = null, client_secret_arn = null, scopes = null }
+      alb             = { authorization_endpoint = null, token_endpoint = null, user_info_endpoint = null }
+      login_rights    = { "ann@example.com" = [null] }
+      group_rights    = {}
+      settings        = {}
+      tasks           = 1
+      cpu             = 512
+      memory          = 1024
+    }
+  }
+
+  expect_failures = [var.config]
+}

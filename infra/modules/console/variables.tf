@@ -40,12 +40,12 @@ variable "config" {
   }
 
   validation {
-    condition     = length(var.config.client_cidrs) > 0 && alltrue([for cidr in var.config.client_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
+    condition     = length(var.config.client_cidrs) > 0 && alltrue([for cidr in var.config.client_cidrs : try(cidrhost(cidr, 0) != "" && !endswith(cidr, "/0"), false)])
     error_message = "console.client_cidrs must list the networks that people come from, such as [\"10.0.0.0/8\"], and not the whole internet."
   }
 
   validation {
-    condition     = startswith(var.config.oidc.issuer, "https://") && var.config.oidc.client_id != ""
+    condition     = try(startswith(var.config.oidc.issuer, "https://") && length(var.config.oidc.client_id) > 0, false)
     error_message = "console.oidc must name the provider's issuer (https://…) and the client_id."
   }
 
@@ -55,14 +55,14 @@ variable "config" {
   }
 
   validation {
-    condition     = var.config.alb == null ? true : alltrue([for address in values(var.config.alb) : startswith(address, "https://")])
+    condition     = var.config.alb == null ? true : alltrue([for address in values(var.config.alb) : try(startswith(address, "https://"), false)])
     error_message = "console.alb must have the provider's endpoints, each https://…."
   }
 
   validation {
     condition = length(var.config.login_rights) + length(var.config.group_rights) > 0 && alltrue([
       for right in flatten(concat(values(var.config.login_rights), values(var.config.group_rights))) :
-      contains(["viewer", "reviewer", "admin", "sql"], right)
+      try(contains(["viewer", "reviewer", "admin", "sql"], right), false)
     ])
     error_message = "console.login_rights or console.group_rights must give a right: viewer, reviewer, admin or sql. There are none by default."
   }

@@ -3,6 +3,7 @@ mock_provider "aws" {
 }
 
 variables {
+  name    = "retinue"
   key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 

@@ -1,7 +1,6 @@
 variable "name" {
   description = "Name of the repository."
   type        = string
-  default     = "retinue"
 
   validation {
     condition     = can(regex("^[a-z0-9]+([._/-][a-z0-9]+)*$", var.name)) && length(var.name) >= 2

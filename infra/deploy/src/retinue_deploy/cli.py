@@ -31,7 +31,7 @@ from retinue_deploy.tasks import EcsTasks
 from retinue_deploy.terraform import Terraform
 
 REPOSITORY = "retinue"
-"""Name of the registry's repository (``repository_name`` in infra/bootstrap)."""
+"""Name of the registry's repository (infra/bootstrap/main.tf)."""
 
 SMOKE_IMAGE = Path("docs/astronaut.jpg")
 """The image of the smoke test."""
