@@ -153,11 +153,11 @@ def test_runs_are_listed_once_the_newest_first(record: Record, reader: Connectio
     assert list_runs(reader, Filters(prefix="s3://others/")).rows == ()
 
 
-@pytest.mark.parametrize("newest_first", [runs.NEWEST_FIRST, 0])
+@pytest.mark.parametrize("few", [runs.FEW, 0])
 def test_runs_of_an_outcome_or_version_are_those_of_all_that_have_it(
-    record: Record, reader: Connection, monkeypatch: pytest.MonkeyPatch, newest_first: int
+    record: Record, reader: Connection, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(runs, "NEWEST_FIRST", newest_first)
+    monkeypatch.setattr(runs, "FEW", few)
     images = [image(f"{n}.jpg", NOON + timedelta(hours=7 * n)) for n in range(24)]
     for n, one in enumerate(images):
         record([one], [run(one, version=str(n % 5 % 3))])

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from retinue_console.queries import gallery, runs
+from retinue_console.queries.cursor import Cursor
 from retinue_console.queries.filters import Filters
+from retinue_console.queries.walk import Looked, walk
 from retinue_history import ConnectionPool, History
 from retinue_history.db.connections import Connection
 from sqlalchemy import make_url
@@ -46,7 +48,7 @@ def pages(
     """The rows of all pages; something happens after each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gallery, "FEW", few)
-        patch.setattr(gallery, "NEWEST_FIRST", 0)
+        patch.setattr(gallery, "FEW_WITH_DETECTIONS", few)
         while True:
             page = show(reader, filters, **how)
             assert page.stopped_early == (page.looked_until is not None) or show is gallery.patches
@@ -369,11 +371,35 @@ def test_few_images_are_found_in_the_first_look(
         {"reviewed": True, "label": "Cat"},
     ):
         for show in (gallery.images, gallery.patches):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(gallery, "NEWEST_FIRST", 0)
-                page = show(reader, Filters(**asked), seconds=0)
+            page = show(reader, Filters(**asked), seconds=0)
             assert [one.key for one in page.rows] == ["old/cat.jpg"]
             assert (page.next, page.stopped_early) == (None, False)
+
+
+def test_a_detector_of_texts_finds_no_labels_of_others(record: Record, reader: Connection) -> None:
+    """Texts are counted without their labels."""
+    images = [image(f"{n}.jpg", NOON + timedelta(minutes=n)) for n in range(99)]
+    record(images, [run(one, [found("Stop")]) for one in images])
+    record([], [run(images[0], [found("OPEN", kind="text")], detector="texts")])
+    for show in (gallery.images, gallery.patches):
+        page = show(reader, Filters(label="Stop", detector="texts"), seconds=0)
+        assert (page.rows, page.next, page.stopped_early) == ((), None, False)
+        page = show(reader, Filters(label="OPEN", detector="texts"), seconds=0)
+        assert ([one.key for one in page.rows], page.next) == (["0.jpg"], None)
+
+
+def test_a_search_stops_for_its_time_alone(reader: Connection) -> None:
+    """Matches that are all among the newest don't promise that more follow soon."""
+    matches = [*range(42), 99_999]
+
+    def look(after: Cursor | None, size: int, wanted: int) -> Looked[int]:
+        begin = 0 if after is None else (after.number or 0) + 1
+        rows = [(Cursor("recorded", number=n), n) for n in matches if begin <= n < begin + size]
+        last = begin + size - 1
+        return Looked(rows[:wanted], Cursor("recorded", number=last) if last < 100_000 else None)
+
+    page = walk(reader, look, None, seconds=60)
+    assert (page.rows, page.next, page.stopped_early) == (tuple(matches), None, False)
 
 
 def test_hostile_texts_are_only_texts(record: Record, reader: Connection) -> None:

@@ -26,16 +26,16 @@ from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, w
 _CONFIDENT_LOOK = 512
 """Detections of a label that are looked at first if a confidence is asked for. The index has it."""
 
-FEW = 20_000
-"""Number of images with a prefix or a truth up to which all of them are read and sorted. Of more,
-one of the next images is likely to be one."""
+FEW = 100_000
+"""Number of images with a prefix or a truth up to which all of them, or all of their runs, are read
+and sorted. Of more, one of the next images is likely to be one."""
+
+FEW_WITH_DETECTIONS = 20_000
+"""The same where all of their detections are read: about ten an image."""
 
 _UPLOADED_DAYS = 2
 """Within how many days from the beginning of a run's day its image was uploaded. The run's time is
 the worker's, and the upload's is S3's."""
-
-NEWEST_FIRST = 512
-"""Detections that are looked at first if a filter leaves few images. Then only theirs are."""
 
 FINDINGS = 40
 """Maximum number of detections that are drawn on an image of the gallery."""
@@ -119,6 +119,19 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
+class Few:
+    """Images that the filters leave, and that an index leads to.
+
+    Attributes:
+        condition: A condition that only these meet.
+        number: The number of them.
+    """
+
+    condition: sql.Composable
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Month:
     """A month to which the gallery can jump.
 
@@ -175,7 +188,8 @@ def patches(
     labels = _labels(connection, filters)
     after = continued(filters.after, "recorded" if labels is None else "patches-found")
     filters = _until_last(connection, filters, labels, days=1)
-    look = _patch_look(connection, filters, labels, few_images(connection, filters))
+    few = few_images(connection, filters, FEW_WITH_DETECTIONS)
+    look = _patch_look(connection, filters, labels, few)
     found = walk(connection, look, after, wanted=wanted, seconds=seconds)
     rows = tuple(_patch(row) for row in found.rows)
     return found.with_rows(rows)
@@ -264,9 +278,9 @@ def _matching_images(
     filters = _until_last(connection, filters, labels, days=days)
     first = None
     if labels is None:
-        look = _by_upload(connection, filters, few_images(connection, filters))
+        look = _by_upload(connection, filters, few_images(connection, filters, FEW))
     else:
-        few = few_images(connection, filters)
+        few = few_images(connection, filters, FEW_WITH_DETECTIONS)
         look = _by_label(connection, filters, labels, few, _newest_run(connection, after))
         first = _CONFIDENT_LOOK if filters.of_confidence("found") else None
     return walk(connection, look, after, wanted=wanted, seconds=seconds, first=first)
@@ -300,8 +314,11 @@ def _until_last(
     conditions = [*filters.of_kind("counted"), *filters.of_run("counted")]
     if not conditions:
         return filters
-    if labels is not None:  # texts are counted without their labels
-        conditions.append(compare("counted.label = ANY ({})", [*labels, ""]))
+    if labels is not None:
+        # Texts are counted without their labels, so those of other labels would count, too.
+        found = fetch_within(connection, compare(_HAVE_TEXTS, labels), scalar_row)
+        of_texts = [""] if found != [False] else []
+        conditions.append(compare("counted.label = ANY ({})", [*labels, *of_texts]))
     table = "label_counts" if filters.is_about_detections else "run_counts"
     query = sql.SQL("SELECT max(day) FROM {} AS counted WHERE {}").format(
         sql.Identifier(table), all_of(*conditions)
@@ -315,14 +332,12 @@ def _until_last(
     return filters.model_copy(update={"until": min(until, filters.until or until)})
 
 
-def few_images(connection: Connection, filters: Filters) -> sql.Composable | None:
-    """Return a condition that only ``FEW`` images meet, and that an index leads to.
-
-    Returns:
-        ``None`` if the filters have none.
-    """
-    if filters.reviewed and _is_short(connection, sql.SQL("truths")):
-        return sql.SQL("image_id IN (SELECT image_id FROM truths)")
+def few_images(connection: Connection, filters: Filters, most: int) -> Few | None:
+    """Return the images with the filters' truth or prefix, if there are at most so many."""
+    if filters.reviewed:
+        number = _count(connection, sql.SQL("truths"), most)
+        if number is not None:
+            return Few(sql.SQL("image_id IN (SELECT image_id FROM truths)"), number)
     if filters.prefix is not None:
         bucket, key = split_place(filters.prefix)
         if bucket is None:
@@ -330,16 +345,22 @@ def few_images(connection: Connection, filters: Filters) -> sql.Composable | Non
         else:
             of_bucket = compare("bucket = {}", bucket)
         condition = all_of(of_bucket, compare("starts_with(key, {})", key))
-        if _is_short(connection, sql.SQL("images WHERE ") + condition):
-            return condition
+        number = _count(connection, sql.SQL("images WHERE ") + condition, most)
+        if number is not None:
+            return Few(condition, number)
     return None
 
 
-def _is_short(connection: Connection, source: sql.Composable) -> bool:
-    """Return whether a table, or the part that meets a condition, has at most ``FEW`` rows."""
-    query = sql.SQL(_COUNT).format(source=source, limit=sql.Literal(FEW + 1))
+def if_fewer(few: Few | None, size: int) -> sql.Composable | None:
+    """Return the condition of few images if they are fewer than the candidates of a look."""
+    return None if few is None or few.number >= size else few.condition
+
+
+def _count(connection: Connection, source: sql.Composable, most: int) -> int | None:
+    """Return the number of rows of a table, or of a part of it; ``None`` if it has more."""
+    query = sql.SQL(_COUNT).format(source=source, limit=sql.Literal(most + 1))
     counted = fetch_within(connection, query, scalar_row)
-    return counted is not None and counted[0] <= FEW
+    return counted[0] if counted is not None and counted[0] <= most else None
 
 
 def _newest_run(connection: Connection, after: Cursor | None) -> int:
@@ -390,9 +411,7 @@ def _finding(row: Sequence[Any]) -> Finding:
 Look = Callable[[Cursor | None, int, int], Looked[T]]
 
 
-def _by_upload(
-    connection: Connection, filters: Filters, few: sql.Composable | None
-) -> Look[Sequence[Any]]:
+def _by_upload(connection: Connection, filters: Filters, few: Few | None) -> Look[Sequence[Any]]:
     """Look at the images, or those few, that were uploaded before a place."""
     conditions = [sql.SQL("images.deleted_at IS NULL"), *filters.of_image()]
     if filters.is_about_detections:
@@ -401,8 +420,9 @@ def _by_upload(
         conditions.append(_has("latest_runs", "images", _matching(filters, None)))
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
+        among = if_fewer(few, size)
         query = sql.SQL(_BY_UPLOAD).format(
-            images=sql.SQL("images" if few is None else _ONLY).format(few),
+            images=sql.SQL("images" if among is None else _ONLY).format(among),
             scanned=all_of(
                 *filters.between("uploaded_at"), *beyond_time("uploaded_at", "image_id", after)
             ),
@@ -421,7 +441,7 @@ def _by_label(
     connection: Connection,
     filters: Filters,
     labels: list[str],
-    few: sql.Composable | None,
+    few: Few | None,
     newest: int,
 ) -> Look[Sequence[Any]]:
     """Look at the images, or those few, with a detection of these labels before a place.
@@ -446,7 +466,7 @@ def _by_label(
             candidates=_of_labels(
                 filters,
                 labels,
-                few if size > NEWEST_FIRST else None,
+                if_fewer(few, size),
                 "image_id",
                 after,
                 size,
@@ -467,7 +487,7 @@ def _by_label(
 
 
 def _patch_look(
-    connection: Connection, filters: Filters, labels: list[str] | None, few: sql.Composable | None
+    connection: Connection, filters: Filters, labels: list[str] | None, few: Few | None
 ) -> Look[Sequence[Any]]:
     """Search the detections before a place, or those of few images.
 
@@ -482,7 +502,7 @@ def _patch_look(
     ]
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
-        among = few if size > NEWEST_FIRST else None
+        among = if_fewer(few, size)
         query = sql.SQL(_PATCHES).format(
             candidates=_of_all(filters, among, after, size)
             if labels is None
@@ -585,6 +605,9 @@ def _has(view: str, image: str, matching: sql.Composable) -> sql.Composable:
         )"""
     ).format(view=sql.Identifier(view), image=sql.Identifier(image), matching=matching)
 
+
+# Not EXISTS, for which the planner reads all detections of the labels: their index has no kind.
+_HAVE_TEXTS = "SELECT count(*) > 0 FROM detections WHERE kind = 'text' AND label = ANY ({})"
 
 _COUNT = "SELECT count(*) FROM (SELECT FROM {source} LIMIT {limit}) AS counted"
 

@@ -13,7 +13,7 @@ from retinue_history.db.connections import Connection
 
 from retinue_console.queries.cursor import Cursor, beyond_time, continued, directions
 from retinue_console.queries.filters import Filters, all_of, compare
-from retinue_console.queries.gallery import NEWEST_FIRST, few_images
+from retinue_console.queries.gallery import FEW, few_images, if_fewer
 from retinue_console.queries.reading import fetch, fetch_within
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
 
@@ -85,17 +85,18 @@ def _look(
         *([] if outcome is None else [compare("runs.outcome = {}", outcome)]),
     ]
     days = _days(connection, filters, outcome)
-    few = few_images(connection, filters)
+    few = few_images(connection, filters, FEW)
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
         scanned = [*filters.between("started_at"), *beyond_time("started_at", "run_id", after)]
         if outcome == "failed":  # these have an index
             scanned.append(sql.SQL("outcome = 'failed'"))
+        among = if_fewer(few, size)
         query = sql.SQL(_RUNS).format(
-            candidates=sql.SQL(_OF_DAYS if few is None or size <= NEWEST_FIRST else _OF_FEW).format(
+            candidates=sql.SQL(_OF_DAYS if among is None else _OF_FEW).format(
                 first=sql.Literal([first for first, _ in days]),
                 end=sql.Literal([end for _, end in days]),
-                few=few,
+                few=among,
                 columns=sql.SQL(_COLUMNS),
                 scanned=all_of(*scanned),
                 size=sql.Literal(size),

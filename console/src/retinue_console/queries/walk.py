@@ -28,7 +28,6 @@ then, and the page stops where that look began."""
 
 _FIRST_LOOK = 64
 _MAX_GROWTH = 8
-_MAX_LOOKS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def walk(
     place = after
     began = time.monotonic()
     size, candidates, spent = first or min(_FIRST_LOOK, wanted + 4), 0, 0.0
-    for _ in range(_MAX_LOOKS):
+    while True:
         limit = max(seconds - spent, 0.0) + GRACE_SECONDS
         looking = partial(look, place, size, wanted + 1 - len(rows))
         found = within(connection, round(limit * 1_000), looking)
@@ -115,7 +114,9 @@ def walk(
         spent = time.monotonic() - began
         if spent >= seconds:
             break
-        size = _next_size(size, candidates, len(rows), wanted, (seconds - spent) / max(spent, 1e-6))
+        found_so_far = len(rows) if found.rows else 0  # the others may be far away
+        time_left = (seconds - spent) / max(spent, 1e-6)
+        size = _next_size(size, candidates, found_so_far, wanted, time_left)
     return replace(
         _page(after, rows, place),
         stopped_early=True,
@@ -151,7 +152,7 @@ def _next_size(size: int, candidates: int, found: int, wanted: int, time_left: f
     Args:
         size: Number of candidates in the last step.
         candidates: Number of candidates in all steps.
-        found: Number of matches among them.
+        found: Number of matches among them; 0 if the last step had none.
         wanted: Number of wanted matches.
         time_left: Remaining time, as a multiple of the time spent.
     """
