@@ -52,7 +52,7 @@ def test_the_latest_run_of_each_detector_is_shown_as_the_cli_shows_it(
     with snapshot(history_url) as history:
         by_cli = find(history, ImageName(cat.image_id))
     assert sorted((one.detector, one.label, one.confidence) for one in shown.detections) == sorted(
-        (one.detector, one.label, one.confidence) for one in by_cli.detections
+        (run.detector, one.label, one.confidence) for run in by_cli.runs for one in run.detections
     )
 
     first = next(one.run_id for one in shown.runs if one.has_response)
