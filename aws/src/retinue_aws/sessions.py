@@ -1,6 +1,7 @@
 """botocore sessions that share service descriptions and parse every answer."""
 
 import gzip
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,15 @@ def new_session(region: str | None = None) -> Session:
     that it has read. With a loader for each of four sessions they take 12 MB more.
 
     Args:
-        region: The region that its clients call; by default the configured one.
+        region: The region that its clients call; by default ``AWS_REGION``, or the configured one.
     """
     session = Session()
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     session.register_component("response_parser_factory", AnswerParserFactory())
     session.register("before-call.s3.HeadBucket", _not_redirected)
-    if region:
-        session.set_config_variable("region", region)
+    # ECS sets AWS_REGION, as other SDKs read it. botocore reads only AWS_DEFAULT_REGION.
+    if chosen := region or os.environ.get("AWS_REGION"):
+        session.set_config_variable("region", chosen)
     return session
 
 

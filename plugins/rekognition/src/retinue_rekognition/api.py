@@ -1,7 +1,6 @@
 """Call Rekognition: one attempt per call, with errors by the next step and unchanged answers."""
 
 import asyncio
-import os
 import reprlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -206,17 +205,15 @@ def rekognition(options: ServiceOptions, region: str) -> tuple[Session, "Rekogni
 
 
 def find_region(option: str | None) -> str:
-    """Return the region of the option, or boto3's.
+    """Return the region of the option, or of AWS's configuration.
 
     Raises:
         ConfigurationError: No region is configured.
     """
     if option:
         return option
-    region = os.environ.get("AWS_REGION")  # botocore reads only AWS_DEFAULT_REGION
-    if not region:
-        with explained("boto3"):
-            region = new_session().get_config_variable("region")
+    with explained("boto3"):
+        region: str | None = new_session().get_config_variable("region")
     if not region:
         raise ConfigurationError(
             "option region: no AWS region is known; set it, or AWS_REGION, to the bucket's region, "

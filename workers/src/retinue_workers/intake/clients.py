@@ -1,6 +1,5 @@
 """Create the AWS clients of a worker."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ def make_clients(*, connections: int, wait_time_seconds: int = 0) -> Clients:
     """Create clients from AWS's own configuration (variables, profile, or the task's role).
 
     This may request credentials from the network. Long polls have a separate client. Its read
-    timeout is longer than a poll, and it doesn't retry, because the consumer polls again anyway.
+    timeout is longer than a poll, and it doesn't retry, because the inbox polls again anyway.
 
     Args:
         connections: Number of threads that use a client concurrently.
@@ -74,8 +73,7 @@ def make_clients(*, connections: int, wait_time_seconds: int = 0) -> Clients:
         )
     )
     with aws_configuration():
-        # ECS sets AWS_REGION, as other SDKs read it. botocore reads only AWS_DEFAULT_REGION.
-        session = new_session(os.environ.get("AWS_REGION"))
+        session = new_session()
         find_credentials(session)
         sqs = cast("Any", session.create_client("sqs", config=config))
         return Clients(

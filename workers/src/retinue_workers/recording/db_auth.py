@@ -1,6 +1,5 @@
 """Authenticate to the history's database: with the URL's password, or with IAM."""
 
-import os
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
@@ -51,9 +50,7 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
     def client() -> Any:
         with making, aws_configuration():
             if not made:
-                # ECS sets AWS_REGION, as other SDKs read it; botocore reads
-                # only AWS_DEFAULT_REGION.
-                session = new_session(os.environ.get("AWS_REGION"))
+                session = new_session()
                 find_credentials(session)
                 made.append(cast("Any", session).create_client("rds"))
             return made[0]
