@@ -10,9 +10,10 @@ from psycopg.rows import dict_row
 from retinue_history import History, Jobs
 from retinue_sdk import AnyDetector
 from retinue_sdk.plugins.manager import Plugins
+from retinue_workers.intake.capacity import image_limits
 from retinue_workers.jobs.scheduler import Intervals
 from retinue_workers.settings.settings import Settings
-from retinue_workers.worker import Worker, image_limits
+from retinue_workers.worker import Worker
 
 from fakes.events import BUCKET, created
 from fakes.object_store import MemoryS3, store_on

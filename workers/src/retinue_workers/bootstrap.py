@@ -16,6 +16,7 @@ from retinue_history import (
 from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
 
+from retinue_workers.intake.capacity import image_limits
 from retinue_workers.intake.clients import Clients, aws_configuration, make_clients
 from retinue_workers.intake.errors import AwsUnavailableError, QueueUnavailableError
 from retinue_workers.intake.object_reader import ObjectReader
@@ -26,7 +27,7 @@ from retinue_workers.limits.retry import retry_until_available
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
-from retinue_workers.worker import Worker, image_limits
+from retinue_workers.worker import Worker
 
 log = structlog.get_logger(__name__)
 

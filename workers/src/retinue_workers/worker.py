@@ -20,15 +20,12 @@ from retinue_sdk import (
     Capabilities,
     ConfigurationError,
     ImageDetector,
-    ImageLimits,
     Input,
     JobDetector,
 )
-from retinue_sdk.decoding_memory import DecodingMemory
 from retinue_sdk.detector import preparation_of
 from retinue_sdk.errors import format_error
 from retinue_sdk.json_value import encode_json
-from retinue_sdk.limits import MAX_BYTES
 from retinue_sdk.memory_limit import usable_memory_bytes
 from retinue_sdk.plugins.manager import Plugins
 
@@ -43,7 +40,7 @@ from retinue_workers.dispatch.dispatcher import Dispatcher
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.hosted_models.controllers import ModelControllers
-from retinue_workers.intake.capacity import IMAGES, Capacity, batch_images
+from retinue_workers.intake.capacity import Capacity, batch_images, image_limits
 from retinue_workers.intake.inbox import Inbox
 from retinue_workers.intake.prefetch import Prefetch, StageObserver
 from retinue_workers.intake.s3 import ObjectStore
@@ -92,9 +89,6 @@ STUCK_SECONDS = 120.0
 """Time without progress, in addition to a detector's time with retries, after which a worker is
 unhealthy.
 """
-
-MAX_DECODING_BYTES = 4 * 2**30
-"""Default maximum memory for decoding, in bytes, on machines with more than twice as much."""
 
 HISTORY_THREADS = 4
 """Number of concurrent statements of the history: a commit, a lookup, and others."""
@@ -576,21 +570,3 @@ def _main_path(
             f"({error})"
         ) from error
     return TracedRunner, TracedCommitter, TracedDispatcher, TracedJobScheduler
-
-
-def image_limits(settings: Settings) -> ImageLimits:
-    """Return the limits on images. Those on memory are shares of what this worker may use.
-
-    Half is for decoding and a quarter for files; the rest is for the interpreter and the models.
-    """
-    usable_bytes = usable_memory_bytes() or 8 * 2**30
-    decoding_bytes = settings.max_decoding_bytes or min(
-        MAX_DECODING_BYTES, usable_bytes // 2 // (1 + len(settings.isolation))
-    )
-    # More images than these are prepared, and their files freed.
-    file_bytes = usable_bytes // 4 // (settings.prefetch_images or IMAGES)
-    return ImageLimits(
-        max_bytes=settings.max_image_bytes or max(1, min(MAX_BYTES, file_bytes)),
-        max_px=settings.max_image_px,
-        memory=DecodingMemory(decoding_bytes),
-    )

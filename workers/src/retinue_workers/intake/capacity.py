@@ -1,17 +1,23 @@
-"""Limit the number of messages and images that a worker holds."""
+"""Limit the messages and images that a worker holds, and the memory for them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from retinue_sdk import Capabilities
+from retinue_sdk import Capabilities, ImageLimits
 from retinue_sdk.cores import usable_cores
+from retinue_sdk.decoding_memory import DecodingMemory
+from retinue_sdk.limits import MAX_BYTES
+from retinue_sdk.memory_limit import usable_memory_bytes
 
 from retinue_workers.settings.settings import Settings
 
 MESSAGES = 40
 IMAGES = 8
 THREADS = 2
+
+MAX_DECODING_BYTES = 4 * 2**30
+"""Default maximum memory for decoding, in bytes, on machines with more than twice as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +56,21 @@ def batch_images(declared: Capabilities) -> int:
     if declared.max_batch_size == 1:
         return 0
     return declared.max_batch_size * (declared.max_concurrency + 1)
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """Return the limits on images. Those on memory are shares of what this worker may use.
+
+    Half is for decoding and a quarter for files; the rest is for the interpreter and the models.
+    """
+    usable_bytes = usable_memory_bytes() or 8 * 2**30
+    decoding_bytes = settings.max_decoding_bytes or min(
+        MAX_DECODING_BYTES, usable_bytes // 2 // (1 + len(settings.isolation))
+    )
+    # More images than these are prepared, and their files freed.
+    file_bytes = usable_bytes // 4 // (settings.prefetch_images or IMAGES)
+    return ImageLimits(
+        max_bytes=settings.max_image_bytes or max(1, min(MAX_BYTES, file_bytes)),
+        max_px=settings.max_image_px,
+        memory=DecodingMemory(decoding_bytes),
+    )

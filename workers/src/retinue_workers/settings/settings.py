@@ -283,32 +283,12 @@ class Settings(DescribedModel):
             check_routes(routes, info.data["detectors"])
         return routes
 
-    @field_validator("isolation", mode="after")
+    @field_validator("isolation", "video", "hosted_models", mode="after")
     @classmethod
-    def _check_isolation(
-        cls, isolation: dict[str, Isolation], info: ValidationInfo
-    ) -> dict[str, Isolation]:
+    def _check_named(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """Raise for names of unknown detectors."""
-        check_named(isolation, info.data.get("detectors", isolation))
-        return isolation
-
-    @field_validator("video", mode="after")
-    @classmethod
-    def _check_video(
-        cls, video: dict[str, VideoSampling], info: ValidationInfo
-    ) -> dict[str, VideoSampling]:
-        """Raise for names of unknown detectors."""
-        check_named(video, info.data.get("detectors", video))
-        return video
-
-    @field_validator("hosted_models", mode="after")
-    @classmethod
-    def _check_hosted_models(
-        cls, models: dict[str, ModelPolicy], info: ValidationInfo
-    ) -> dict[str, ModelPolicy]:
-        """Raise for names of unknown detectors."""
-        check_named(models, info.data.get("detectors", models))
-        return models
+        check_named(value, info.data.get("detectors", value))
+        return value
 
     @field_validator("prices")
     @classmethod
