@@ -55,7 +55,7 @@ Described: TypeAlias = AsyncDetector[Any] | BlockingDetector | JobDetector[Any]
 
 @dataclass(frozen=True, slots=True)
 class RunRecorder:
-    """Creates the runs of one detector.
+    """Creates runs from answers.
 
     Attributes:
         budget: Computes the runs' prices.
@@ -144,5 +144,5 @@ class RunRecorder:
             truncated=task.is_truncated,
             detections=encoded.detections,
             charges=charges,
-            read_by_key=(detector_input is Input.REFERENCE and task.reference.version_id is None),
+            read_by_key=detector_input is Input.REFERENCE and task.reference.version_id is None,
         )

@@ -33,9 +33,6 @@ FRESH_SECONDS = 0.5
 this time, and their calls in flight, can exceed the budget.
 """
 
-
-NOTHING = Decimal(0)
-
 KeyT = TypeVar("KeyT")
 
 
@@ -209,7 +206,7 @@ class Budget:
         """
         budget = self._budgets.get(detector)
         if budget is None:
-            return NOTHING
+            return Decimal(0)
         if monotonic() - self._read_at > FRESH_SECONDS:
             await self._read(unless_fresh=True)
         usd = self._next_usd(detector) * images
