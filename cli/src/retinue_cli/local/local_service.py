@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -76,11 +75,6 @@ class LocalServiceProcess:
         """Stop the program."""
         if self._process is not None:
             self._processes.stop(self._process, 0.5)
-
-    @property
-    def log(self) -> Path:
-        """Return the path of its log."""
-        return self._log.path
 
     def _wait(self, name: str, process: subprocess.Popen[bytes]) -> str:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS

@@ -71,15 +71,9 @@ def stop_notifications(endpoint: AwsEndpoint, wiring: Wiring) -> None:
 
 def is_empty(endpoint: AwsEndpoint, wiring: Wiring) -> bool:
     """Return whether no message is waiting, in flight or delayed."""
-    attributes = endpoint.client("sqs").get_queue_attributes(
-        QueueUrl=wiring.queue_url,
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ],
-    )["Attributes"]
-    return not any(int(number) for number in attributes.values())
+    from retinue_workers.intake.queue_depth import read_queue_depth
+
+    return not read_queue_depth(endpoint.client("sqs"), wiring.queue_url).total
 
 
 def _wire(endpoint: AwsEndpoint, name: str, visibility_timeout_seconds: int) -> Wiring:

@@ -1,7 +1,6 @@
 """Inspect a pool's dead-letter queue, and move its messages back to the pool's queue."""
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
@@ -13,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from retinue_aws import AwsClient
 from retinue_sdk import ConfigurationError
 from retinue_workers.intake.errors import QueueUnavailableError
+from retinue_workers.intake.queue_depth import dead_letter_queue_url, visible_messages
 from retinue_workers.intake.s3_event import MalformedEventError, parse
 from retinue_workers.intake.sqs import BATCH
 
@@ -87,9 +87,7 @@ class DeadLetters:
             policy = answer.get("Attributes", {}).get("RedrivePolicy")
             if not policy:
                 raise ConfigurationError(f"{queue_url} has no dead-letter queue")
-            _, _, _, _, account, name = json.loads(policy)["deadLetterTargetArn"].split(":")
-            found = client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
-        self.url = found["QueueUrl"]
+            self.url = dead_letter_queue_url(client, policy)
 
     def count(self) -> int:
         """Return SQS's approximate number of messages.
@@ -98,10 +96,7 @@ class DeadLetters:
             QueueUnavailableError: SQS didn't answer.
         """
         with _unavailable(f"cannot read {self.url}"):
-            answer = self._client.get_queue_attributes(
-                QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"]
-            )
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+            return visible_messages(self._client, self.url)
 
     def causes(self, limit: int) -> list[DeadLetterCause]:
         """Return why messages are here, the most frequent cause first. They stay in the queue.

@@ -40,15 +40,27 @@ def read_queue_depth(
             visible=int(attributes["ApproximateNumberOfMessages"])
             + int(attributes["ApproximateNumberOfMessagesDelayed"]),
             in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
-            dead_letters=_dead_letters(client, policy) if policy and with_dead_letters else None,
+            dead_letters=visible_messages(client, dead_letter_queue_url(client, policy))
+            if policy and with_dead_letters
+            else None,
         )
     except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
         raise QueueUnavailableError(f"cannot read the depth of {url}: {error}") from error
 
 
-def _dead_letters(client: "SQSClient", redrive_policy: str) -> int:
+def dead_letter_queue_url(client: "SQSClient", redrive_policy: str) -> str:
+    """Return the URL of the dead-letter queue that a redrive policy names.
+
+    Raises:
+        ClientError: It doesn't exist.
+        BotoCoreError: SQS doesn't answer.
+    """
     *_, account, name = json.loads(redrive_policy)["deadLetterTargetArn"].split(":")
-    url = client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    return client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+
+
+def visible_messages(client: "SQSClient", url: str) -> int:
+    """Return SQS's approximate number of waiting messages. The errors are the same."""
     answer = client.get_queue_attributes(
         QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
     )
