@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from retinue_history import History, QueryError, RemovedObject
+from retinue_history import DetectorConfiguration, History, QueryError, RemovedObject
 from retinue_history.analysis.existing_runs import ExistingRuns
 from retinue_history.analysis.failures import (
     Failures,
@@ -99,7 +99,7 @@ def test_causes_are_counted(url: str) -> None:
 
 
 def test_what_was_never_tried_or_not_to_the_end_is_missing(url: str) -> None:
-    wanted = [("labels", "1", "f"), ("faces", "1", "f")]
+    wanted = [DetectorConfiguration(name, "1", "f") for name in ("labels", "faces")]
     found = {image.key: image for image in missing_images(url, wanted, Failures())}
     assert {key: image.detectors for key, image in found.items()} == {
         "cat.jpg": ["faces"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from retinue_history import (
     ConfigurationRecord,
+    DetectorConfiguration,
     History,
     HistoryUnavailableError,
     Jobs,
@@ -485,9 +486,12 @@ class Worker:
 
     async def _use_configurations(self) -> None:
         """Record the configurations that this pool uses, because readers prefer their runs."""
-        used = [(one.name, one.version, one.fingerprint) for one in self._all_runners]
+        used = [
+            DetectorConfiguration(one.name, one.version, one.fingerprint)
+            for one in self._all_runners
+        ]
         videos = [
-            (runner.name, runner.version, runner.video_fingerprint)
+            DetectorConfiguration(runner.name, runner.version, runner.video_fingerprint)
             for runner in self._runners
             if runner.video_fingerprint is not None
         ]

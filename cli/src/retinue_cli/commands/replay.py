@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
+from retinue_history import DetectorConfiguration
 from retinue_history.analysis.failures import (
     Failures,
     ReplayImage,
@@ -22,7 +23,7 @@ from retinue_cli.options.database import is_unconfigured, reader_url
 from retinue_cli.options.detectors import wanted_detectors
 from retinue_cli.options.failure_options import failure_options
 from retinue_cli.options.given_options import given_options
-from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.json_flag import Say, json_flag
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 NOT_OF_DEAD_LETTERS = ("detector", "error_code", "since", "until", "prefix", "condition")
 """Options that select runs. Dead letters have none."""
 
-Say: TypeAlias = Callable[[str], None]
-Keys: TypeAlias = dict[Media, list[tuple[str, str, str]]]
-"""Detector, detector version and fingerprint of what images, and what videos, are processed by."""
+Configurations: TypeAlias = dict[Media, list[DetectorConfiguration]]
+"""The detectors of images, and those of videos."""
 
 
 @click.command(short_help="Run detectors again where runs failed or are missing.")
@@ -111,13 +111,13 @@ def _replay_images(
 
             os.environ["AWS_REGION"] = REGION  # the emulator's, without which detectors aren't made
         if missing:
-            keys = _keys(settings)
+            wanted_runs = _configurations(settings)
             named = dict.fromkeys(
-                (name, version) for of in keys.values() for name, version, _ in of
+                (name, version) for of in wanted_runs.values() for name, version, _ in of
             )
             report["wanted"] = [{"detector": name, "version": version} for name, version in named]
             say("wanted: " + ", ".join(f"{name} {version}" for name, version in named))
-            find = partial(_missing, url, keys, wanted)
+            find = partial(_missing, url, wanted_runs, wanted)
         else:
             causes = failure_causes(url, wanted)
             report["causes"] = [asdict(cause) for cause in causes]
@@ -245,36 +245,32 @@ def _replay_dead_letters(
     }
 
 
-def _missing(url: str, keys: Keys, wanted: Failures) -> Iterator[ReplayImage]:
+def _missing(url: str, configurations: Configurations, wanted: Failures) -> Iterator[ReplayImage]:
     """Yield the images and videos that lack a run of their detectors."""
-    for medium, of_medium in keys.items():
+    for medium, of_medium in configurations.items():
         for image in missing_images(url, of_medium, wanted) if of_medium else ():
             if media_of(image.key) is medium:
                 yield image
 
 
-def _keys(settings: Settings) -> Keys:
-    """Return name, version and fingerprint of the detectors in the settings. Start none."""
+def _configurations(settings: Settings) -> Configurations:
+    """Return the configurations of the detectors in the settings. Start none."""
     from retinue_sdk.plugins.manager import Plugins
 
-    from retinue_cli.local.progress import detector_keys
+    from retinue_cli.local.configurations import detector_configurations, video_configurations
 
     chosen = wanted_detectors(None) if is_unconfigured(settings) else settings.detectors
     if not chosen:
         raise ConfigurationError("RETINUE_DETECTORS is not set: name the detectors of the pool")
     plugins = Plugins(folder=settings.plugins_dir)
     detectors = plugins.make(chosen)
-    videos = _videos(settings, detectors)
-    keys: Keys = {Media.IMAGE: [], Media.VIDEO: []}
-    for each, key in zip(detectors, detector_keys(plugins, detectors), strict=True):
-        if isinstance(each, JobDetector):
-            keys[Media.VIDEO].append((each.name, each.version, key.fingerprint))
-            continue
-        keys[Media.IMAGE].append((each.name, each.version, key.fingerprint))
-        if each.name in videos:
-            of_videos = videos[each.name].fingerprint(key.fingerprint)
-            keys[Media.VIDEO].append((each.name, each.version, of_videos))
-    return keys
+    keys = detector_configurations(plugins, detectors)
+    of_jobs = [
+        key for each, key in zip(detectors, keys, strict=True) if isinstance(each, JobDetector)
+    ]
+    of_images = [key for key in keys if key not in of_jobs]
+    of_videos = video_configurations(of_images, _videos(settings, detectors))
+    return {Media.IMAGE: of_images, Media.VIDEO: [*of_videos, *of_jobs]}
 
 
 def _videos(settings: Settings, detectors: Sequence[AnyDetector]) -> Mapping[str, VideoSampling]:

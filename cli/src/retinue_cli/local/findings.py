@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from retinue_history import DetectorConfiguration
 from retinue_sdk import BoundingBox, Detection
 from sqlalchemy import Engine, text
 
-from retinue_cli.local.progress import DetectorKey, detector_columns
+from retinue_cli.local.configurations import detector_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Outcome:
 
 
 def outcomes(
-    engine: Engine, image_ids: Collection[UUID], detectors: Sequence[DetectorKey]
+    engine: Engine, image_ids: Collection[UUID], detectors: Sequence[DetectorConfiguration]
 ) -> dict[tuple[UUID, str], Outcome]:
     """Return the newest run of each detector on each image, by image and detector."""
     parameters = {"image_id": list(image_ids), **detector_columns(detectors)}
@@ -81,7 +82,7 @@ def has_no_runs(engine: Engine) -> bool:
 
 
 def forget_runs(
-    engine: Engine, bucket: str, keys: Collection[str], detectors: Sequence[DetectorKey]
+    engine: Engine, bucket: str, keys: Collection[str], detectors: Sequence[DetectorConfiguration]
 ) -> None:
     """Delete the detectors' runs on all uploads under the keys."""
     parameters = {"bucket": bucket, "key": list(keys), **detector_columns(detectors)}

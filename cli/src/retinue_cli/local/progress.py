@@ -5,43 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from retinue_sdk import AnyDetector
-from retinue_sdk.plugins.manager import Plugins, plugin_errors
-from retinue_workers.detectors.filters import Filters
+from retinue_history import DetectorConfiguration
 from sqlalchemy import Engine, text
 
-
-@dataclass(frozen=True, slots=True)
-class DetectorKey:
-    """The part of a run key that all images share: detector, version, fingerprint."""
-
-    detector: str
-    version: str
-    fingerprint: str
-
-
-def detector_keys(plugins: Plugins, detectors: Sequence[AnyDetector]) -> list[DetectorKey]:
-    """Return the keys with which a worker records, which filters of plugins change.
-
-    Raises:
-        ConfigurationError: A detector can't tell its fingerprint.
-    """
-    filters = Filters(plugins.filters())
-    keys = []
-    for each in detectors:
-        with plugin_errors(each):
-            fingerprint = filters.fingerprint(each.fingerprint())
-        keys.append(DetectorKey(each.name, each.version, fingerprint))
-    return keys
-
-
-def detector_columns(detectors: Sequence[DetectorKey]) -> dict[str, list[str]]:
-    """Return the keys as one array per column, for SQL."""
-    return {
-        "detector": [key.detector for key in detectors],
-        "version": [key.version for key in detectors],
-        "fingerprint": [key.fingerprint for key in detectors],
-    }
+from retinue_cli.local.configurations import detector_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +40,7 @@ class Progress:
     """
 
     def __init__(
-        self, engine: Engine, detectors: Sequence[DetectorKey], pool: str, since: datetime
+        self, engine: Engine, detectors: Sequence[DetectorConfiguration], pool: str, since: datetime
     ) -> None:
         self._engine = engine
         self._keys = detector_columns(detectors)

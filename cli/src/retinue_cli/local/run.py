@@ -11,6 +11,7 @@ from typing import TextIO
 from uuid import UUID
 
 from pydantic import JsonValue
+from retinue_history import DetectorConfiguration
 from retinue_history.db.engine import create_history_engine
 from retinue_sdk import (
     AnyDetector,
@@ -27,6 +28,7 @@ from rich.markup import escape
 from rich.text import Text
 from sqlalchemy import Engine, text
 
+from retinue_cli.local.configurations import detector_configurations, video_configurations
 from retinue_cli.local.console_process import ConsoleProcess
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from retinue_cli.local.endpoint import REGION, AwsEndpoint
@@ -46,7 +48,7 @@ from retinue_cli.local.photographs import (
     shown,
 )
 from retinue_cli.local.plugin_code import PluginCode
-from retinue_cli.local.progress import DetectorKey, Done, Progress, detector_keys
+from retinue_cli.local.progress import Done, Progress
 from retinue_cli.local.report import (
     PhotographResult,
     UnreadFile,
@@ -64,7 +66,7 @@ from retinue_cli.local.stack import BUCKET, local_stack, local_worker
 from retinue_cli.local.state import State
 from retinue_cli.local.upload import Upload, upload
 from retinue_cli.local.video_decoder import ensure_decoder
-from retinue_cli.local.videos import default_sampling, draw_video, video_keys
+from retinue_cli.local.videos import default_sampling, draw_video
 from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
 from retinue_cli.output.draw import draw
@@ -116,7 +118,7 @@ def run(
     # Report a wrong option before anything is started.
     plugins = Plugins(folder=plugins_dir)
     made = plugins.make(detectors)
-    keys = detector_keys(plugins, made)
+    keys = detector_configurations(plugins, made)
     sampled = default_sampling(made) if videos is None else videos
     state = State.find()
     is_new = not state.directory.exists()
@@ -130,7 +132,7 @@ def run(
         sampled = {}
     of_jobs = [key for each, key in zip(made, keys, strict=True) if isinstance(each, JobDetector)]
     of_images = [key for key in keys if key not in of_jobs]
-    of_videos = [*video_keys(keys, sampled), *of_jobs] if found.has_videos else []
+    of_videos = [*video_configurations(keys, sampled), *of_jobs] if found.has_videos else []
     if found.has_videos and not of_videos:
         console.print("[yellow]none of the detectors processes videos; they stay unread[/]")
     all_keys = [*of_images, *of_videos]
@@ -314,8 +316,8 @@ def _process(
     endpoint: AwsEndpoint,
     wiring: Wiring,
     worker: WorkerProcess,
-    keys: Sequence[DetectorKey],
-    of_videos: Sequence[DetectorKey],
+    keys: Sequence[DetectorConfiguration],
+    of_videos: Sequence[DetectorConfiguration],
     photographs: Sequence[Photograph],
     interruption: Interruption,
 ) -> tuple[list[Upload], Done, bool]:
@@ -361,7 +363,7 @@ def _image_id(one: Upload) -> UUID:
 
 
 def _results(
-    engine: Engine, uploaded: Mapping[UUID, Photograph], keys: Sequence[DetectorKey]
+    engine: Engine, uploaded: Mapping[UUID, Photograph], keys: Sequence[DetectorConfiguration]
 ) -> list[PhotographResult]:
     """Return the results of each photograph, ordered by key."""
     found = outcomes(engine, uploaded, keys)

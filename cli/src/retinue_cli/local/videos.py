@@ -11,7 +11,6 @@ from retinue_sdk.plugins.manager import plugin_errors
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.reader import VideoDecoder
 
-from retinue_cli.local.progress import DetectorKey
 from retinue_cli.local.report import PhotographResult
 from retinue_cli.output.draw import paint_pixels
 
@@ -30,17 +29,6 @@ def default_sampling(detectors: Sequence[AnyDetector]) -> dict[str, VideoSamplin
             if not isinstance(each, JobDetector) and each.capabilities.input is Input.PIXELS:
                 sampled[each.name] = VideoSampling()
     return sampled
-
-
-def video_keys(
-    keys: Sequence[DetectorKey], videos: Mapping[str, VideoSampling]
-) -> list[DetectorKey]:
-    """Return the part of the run key that all videos share, for each detector of videos."""
-    return [
-        DetectorKey(key.detector, key.version, videos[key.detector].fingerprint(key.fingerprint))
-        for key in keys
-        if key.detector in videos
-    ]
 
 
 def draw_video(

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from retinue_history.db.errors import HistorySchemaError, QueryError
 from retinue_history.db.snapshot import snapshot
+from retinue_history.recording.records import DetectorConfiguration
 
 RowT = TypeVar("RowT")
 
@@ -234,7 +235,7 @@ def failed_images(url: str, failures: Failures) -> Iterator[ReplayImage]:
 
 
 def missing_images(
-    url: str, keys: Sequence[tuple[str, str, str]], failures: Failures
+    url: str, detectors: Sequence[DetectorConfiguration], failures: Failures
 ) -> Iterator[ReplayImage]:
     """Yield the images that some run key isn't done with, ordered by id.
 
@@ -242,15 +243,18 @@ def missing_images(
 
     Args:
         url: The database.
-        keys: Detector, detector version and fingerprint.
+        detectors: The configurations of the detectors.
         failures: ``since`` and ``until`` apply to the upload. ``detector``, ``error_code`` and
             ``condition`` are ignored.
 
     Raises:
         HistoryUnavailableError: The database doesn't answer now.
     """
-    detectors, versions, fingerprints = ([*column] for column in zip(*keys, strict=True))
-    asked = {"detectors": detectors, "versions": versions, "fingerprints": fingerprints}
+    asked = {
+        "detectors": [one.detector for one in detectors],
+        "versions": [one.detector_version for one in detectors],
+        "fingerprints": [one.fingerprint for one in detectors],
+    }
     question = sql.SQL(_OF_MISSING).format(image=sql.SQL(_IMAGE))
     return _ask(url, ReplayImage, question, _parameters(failures) | asked)
 

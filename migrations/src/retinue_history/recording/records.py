@@ -45,8 +45,19 @@ class RunKey(NamedTuple):
 TaskKey: TypeAlias = tuple[RunKey, str]
 """A run key and the id of the event that asks for it. It identifies a run."""
 
-DetectorConfiguration: TypeAlias = tuple[str, str, str]
-"""The part of a run key that is the same for all images: detector, version and fingerprint."""
+
+class DetectorConfiguration(NamedTuple):
+    """The part of a run key that is the same for all images.
+
+    Attributes:
+        detector: The detector's name.
+        detector_version: The detector's version.
+        fingerprint: Digest of the detector's options and of the model they name.
+    """
+
+    detector: str
+    detector_version: str
+    fingerprint: str
 
 
 @dataclass(slots=True)

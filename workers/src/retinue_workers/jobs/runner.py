@@ -76,7 +76,7 @@ class JobRunner:
     @property
     def configuration(self) -> DetectorConfiguration:
         """Return the name, version and fingerprint, as the history stores them."""
-        return self.name, self.version, self.fingerprint
+        return DetectorConfiguration(self.name, self.version, self.fingerprint)
 
     @property
     def reasons(self) -> list[str]:
