@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from retinue_sdk import BoundingBox, ConfigurationError, Detection
@@ -14,22 +13,7 @@ MARGIN = 0.05
 """Detections within this of the threshold may be in one answer and not in the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A detection of a reference answer.
-
-    Attributes:
-        label: The label.
-        confidence: The confidence; 1 if the file has none.
-        box: The box as ratios of the image; ``None`` for a label of the whole image.
-    """
-
-    label: str
-    confidence: float
-    box: BoundingBox | None
-
-
-def read_expected(path: Path) -> dict[str, list[Expected]]:
+def read_expected(path: Path) -> dict[str, list[Detection]]:
     """Return the answers by file name: COCO, or JSON of `retinue detect --json`.
 
     Raises:
@@ -42,7 +26,8 @@ def read_expected(path: Path) -> dict[str, list[Expected]]:
         if isinstance(content, list):
             return {
                 Path(look["path"]).name: [
-                    Expected(
+                    Detection(
+                        found["kind"],
                         found["label"],
                         found["confidence"],
                         BoundingBox(*(found[f"box_{edge}"] for edge in _EDGES))
@@ -64,18 +49,19 @@ def read_expected(path: Path) -> dict[str, list[Expected]]:
 _EDGES = ("left", "top", "width", "height")
 
 
-def _of_coco(path: Path) -> dict[str, list[Expected]]:
+def _of_coco(path: Path) -> dict[str, list[Detection]]:
     problems = Problems()
     annotations = Annotations.read(path, problems)
     if problems:
         raise ValueError(str(problems))
-    answers: dict[str, list[Expected]] = {}
+    answers: dict[str, list[Detection]] = {}
     for image in annotations.images:
         if image.size_px is None:
             raise ValueError(f"{image.name} needs width and height")
         width, height = image.size_px
         answers[Path(image.name).name] = [
-            Expected(
+            Detection(
+                "label",
                 one.label,
                 one.confidence,
                 BoundingBox(left / width, top / height, wide / width, high / height),
@@ -88,7 +74,7 @@ def _of_coco(path: Path) -> dict[str, list[Expected]]:
 
 
 def differences(
-    expected: Sequence[Expected],
+    expected: Sequence[Detection],
     found: Sequence[Detection],
     *,
     min_iou: float,
