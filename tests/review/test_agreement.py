@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retinue_history.analysis.comparison import Box
+from retinue_history.recording.records import Box
 from retinue_history.review.agreement import agreement_of, krippendorff_alpha
 from retinue_history.review.answer import AnswerItem
 from retinue_history.review.settling import Statement

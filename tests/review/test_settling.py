@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retinue_history.analysis.comparison import Box
+from retinue_history.recording.records import Box
 from retinue_history.review.answer import AnswerItem, Shown
 from retinue_history.review.matching import iou, match
 from retinue_history.review.settling import Settled, Statement, Unsettled, settle_answers

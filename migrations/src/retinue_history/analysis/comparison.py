@@ -9,13 +9,14 @@ If one of the two has no box, the label alone decides, after all pairs of boxes.
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import sql
 
 from retinue_history.analysis.selection import IN_USE, KEPT
 from retinue_history.db.snapshot import Snapshot
+from retinue_history.recording.records import Box
 
 DEFAULT_IOU = 0.5
 """Minimum intersection over union of boxes of the same thing, as in PASCAL VOC and COCO's
@@ -23,9 +24,6 @@ AP50 (https://cocodataset.org/#detection-eval).
 """
 
 Change = Literal["kept", "gained", "lost", "unknown"]
-
-Box: TypeAlias = tuple[float, float, float, float]
-"""Left, top, width and height as ratios of the displayed image."""
 
 
 @dataclass(frozen=True, slots=True)

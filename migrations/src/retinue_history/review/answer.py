@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from retinue_history.analysis.comparison import Box
+from retinue_history.recording.records import Box
 from retinue_history.review.truth import EVERYTHING, Scope
 
 Decision: TypeAlias = Literal["accept", "reject", "change", "add", "unsure"]

@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
-from retinue_history.analysis.comparison import Box
 from retinue_history.db.connections import Connection
 from retinue_history.db.error_mapping import map_errors
+from retinue_history.recording.records import Box
 from retinue_history.review.answer import Answer, Shown, item_of_row
 from retinue_history.review.settling import Settled, Statement, settle_answers
 from retinue_history.review.truth import EVERYTHING, Scope

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from retinue_history.analysis.comparison import DEFAULT_IOU, Box
+from retinue_history.analysis.comparison import DEFAULT_IOU
+from retinue_history.recording.records import Box
 from retinue_history.review.truth import TruthItem
 
 MIN_IOU = DEFAULT_IOU

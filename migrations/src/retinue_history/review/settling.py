@@ -15,7 +15,7 @@ from itertools import combinations, islice
 from statistics import median
 from typing import Any, Literal, TypeAlias
 
-from retinue_history.analysis.comparison import Box
+from retinue_history.recording.records import Box
 from retinue_history.review.answer import AnswerItem
 from retinue_history.review.matching import MIN_IOU, iou
 from retinue_history.review.truth import MadeBy, Scope, TruthItem

@@ -10,12 +10,12 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from retinue_history.analysis.comparison import Box
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.connections import Connection
 from retinue_history.db.error_mapping import map_errors
 from retinue_history.db.errors import HistoryDataError
 from retinue_history.db.snapshot import Snapshot
+from retinue_history.recording.records import Box
 
 MadeBy: TypeAlias = Literal["people", "bulk", "machine"]
 """Who decided: people one by one, a person about many images, or a machine (in an import)."""

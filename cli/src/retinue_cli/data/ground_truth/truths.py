@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from retinue_history.analysis.comparison import Box
+from retinue_history.recording.records import Box
 from retinue_history.review.truth import ImportedTruth, Scope, TruthItem
 from retinue_sdk.json_value import encode_json
 
