@@ -69,10 +69,10 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
 
 resource "aws_cloudwatch_metric_alarm" "failure_rate" {
   alarm_name          = "${local.name}-failure-rate"
-  alarm_description   = "More than ${var.config.alarm_failed_percent} % of runs fail. The view failed_runs says which codes."
+  alarm_description   = "More than ${var.config.alarm_failed_percent} % of an hour's runs failed. The view failed_runs says which codes."
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.config.alarm_failed_percent
-  evaluation_periods  = 3
+  evaluation_periods  = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = [var.alarm_topic_arn]
   ok_actions          = [var.alarm_topic_arn]
@@ -94,7 +94,7 @@ resource "aws_cloudwatch_metric_alarm" "failure_rate" {
         namespace   = local.namespace
         metric_name = aws_cloudwatch_log_metric_filter.this[metric_query.key].name
         stat        = "Sum"
-        period      = 300
+        period      = 3600 # in five minutes, a small pool has few
       }
     }
   }

@@ -189,6 +189,11 @@ run "alarms" {
   }
 
   assert {
+    condition     = alltrue([for query in aws_cloudwatch_metric_alarm.failure_rate.metric_query : one(query.metric[*].period) == 3600 if query.id != "failed_percent"])
+    error_message = "in a shorter time, a small pool has too few runs to judge by"
+  }
+
+  assert {
     condition = alltrue([for id in ["runs", "throttled_calls"] : anytrue([
       for query in aws_cloudwatch_metric_alarm.throttling.metric_query : query.id == id && one(query.metric[*].namespace) == "Retinue/retinue-test-labels" && one(query.metric[*].metric_name) == id
     ])])
