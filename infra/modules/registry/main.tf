@@ -50,14 +50,16 @@ resource "aws_ecr_lifecycle_policy" "this" {
       ], [
       {
         rulePriority = 101
-        description  = "Layers of pushes that broke off"
-        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
+        description  = "Enough tags to roll back to"
+        selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = var.keep_images }
         action       = { type = "expire" }
       },
       {
+        # Signatures and attestations have no tag. ECR deletes them with their image, and doesn't document that
+        # rules for untagged images spare them before.
         rulePriority = 102
-        description  = "Enough tags to roll back to"
-        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.keep_images }
+        description  = "What no image needs"
+        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 365 }
         action       = { type = "expire" }
       },
     ])

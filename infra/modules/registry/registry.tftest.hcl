@@ -44,7 +44,7 @@ run "registry" {
   }
 
   assert {
-    condition     = jsondecode(aws_ecr_lifecycle_policy.this.policy).rules[1].selection.countNumber == 60
+    condition     = jsondecode(aws_ecr_lifecycle_policy.this.policy).rules[0].selection.countNumber == 60
     error_message = "old images must go"
   }
 }
@@ -71,9 +71,14 @@ run "deployed_images_stay" {
 
   assert {
     condition = [for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : try(rule.selection.tagPrefixList[0], rule.selection.tagStatus)] == [
-      "deployed_dev_", "deployed_production_", "untagged", "any",
+      "deployed_dev_", "deployed_production_", "tagged", "untagged",
     ]
     error_message = "what an environment runs must be kept before images are counted"
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecr_lifecycle_policy.this.policy).rules[3].selection.countNumber >= 365
+    error_message = "signatures, which have no tag, must live as long as the images that can be deployed"
   }
 }
 
