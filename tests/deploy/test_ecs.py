@@ -1,6 +1,7 @@
 """Tasks, services and the smoke test, on an ECS in memory."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from retinue_deploy import services as services_module
 from retinue_deploy import smoke as smoke_module
 from retinue_deploy.environment import choose_key
 from retinue_deploy.errors import DeployError, TaskFailedError
-from retinue_deploy.look import show_logs, show_status
+from retinue_deploy.look import say_unheard_alarms, show_logs, show_status
 from retinue_deploy.services import EcsServices
 from retinue_deploy.smoke import ImageSmoke
 from retinue_deploy.tasks import EcsTasks
@@ -217,11 +218,19 @@ def test_no_image_is_uploaded_for_pools_of_videos(tmp_path: Path) -> None:
     assert s3.put == []
 
 
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:retinue-dev-alarms"
+CONFIRMED = (f"{TOPIC}:1", "ann@example.com")
+WAITING = ("PendingConfirmation", "bob@example.com")
+
+
 class Cloud:
     """An account whose logs say the name of their group, and whose services run."""
 
+    def __init__(self, *subscriptions: tuple[str, str]) -> None:
+        self._subscriptions = subscriptions
+
     def client(self, name: str) -> Any:
-        return {"ecs": self, "sqs": FakeSqs(), "logs": self}[name]
+        return {"ecs": self, "sqs": FakeSqs(), "logs": self, "sns": self}[name]
 
     def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
         numbers = {"runningCount": 2, "desiredCount": 2, "pendingCount": 0}
@@ -233,12 +242,21 @@ class Cloud:
         }
 
     def get_paginator(self, name: str) -> "Cloud":
-        assert name == "filter_log_events"
+        assert name in ("filter_log_events", "list_subscriptions_by_topic")
         return self
 
-    def paginate(self, logGroupName: str, startTime: int) -> list[Any]:  # noqa: N803 - boto3's
-        assert startTime > 0
-        return [{"events": [{"message": f"from {logGroupName}"}]}]
+    def paginate(self, **asked: Any) -> list[Any]:
+        if "TopicArn" in asked:
+            names = ("SubscriptionArn", "Endpoint")
+            return [
+                {
+                    "Subscriptions": [
+                        dict(zip(names, one, strict=True)) for one in self._subscriptions
+                    ]
+                }
+            ]
+        assert asked["startTime"] > 0
+        return [{"events": [{"message": f"from {asked['logGroupName']}"}]}]
 
 
 @pytest.mark.parametrize("has_console", [True, False])
@@ -250,12 +268,13 @@ def test_status_and_logs_know_the_console(has_console: bool) -> None:
         "load_balancer_dns_name": "lb.example.com",
     }
     outputs = {
+        "alarm_topic_arn": TOPIC,
         "cluster_name": CLUSTER,
         "pools": {"labels": pool},
         "console": console if has_console else None,
     }
     said: list[str] = []
-    show_status(Cloud(), outputs, said.append)  # type: ignore[arg-type]
+    show_status(Cloud(CONFIRMED), outputs, said.append)  # type: ignore[arg-type]
     assert ("console: at lb.example.com" in said) == has_console
     assert ("the-console:7" in said[-1]) == has_console
     said.clear()
@@ -264,3 +283,21 @@ def test_status_and_logs_know_the_console(has_console: bool) -> None:
     assert ("from /retinue-dev/console" in said) == has_console
     with pytest.raises(DeployError, match="there is no pool 'other'; there are "):
         show_logs(Cloud(), outputs, "other", 15, said.append)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "warning"),
+    [
+        ([], rf"set alarm_emails, or subscribe to {TOPIC}$"),
+        ([WAITING], r"until bob@example\.com opens the link"),
+        ([WAITING, CONFIRMED], None),
+    ],
+)
+def test_alarms_without_a_recipient_are_told(
+    subscriptions: list[tuple[str, str]], warning: str | None
+) -> None:
+    said: list[str] = []
+    account: Any = Cloud(*subscriptions)
+    say_unheard_alarms(account, {"alarm_topic_arn": TOPIC}, said.append)
+    assert len(said) == (warning is not None)
+    assert warning is None or re.search(warning, said[0])

@@ -19,7 +19,7 @@ from retinue_deploy.deployment import World, deploy, provide_image
 from retinue_deploy.environment import Environment, find_environment
 from retinue_deploy.errors import DeployError
 from retinue_deploy.journal import Journal
-from retinue_deploy.look import show_logs, show_status
+from retinue_deploy.look import say_unheard_alarms, show_logs, show_status
 from retinue_deploy.operate import run_command
 from retinue_deploy.programs import Programs
 from retinue_deploy.registry import Registry
@@ -451,6 +451,7 @@ def _report(session: DeploySession, tag: str, outputs: Any) -> None:
     for pool, about in outputs["pools"].items():
         say(f"  pool {pool}: {about['queue_url']}, log {about['log_group_name']}")
     say(f"  database {outputs['database_identifier']}, dashboard {outputs['dashboard_url']}")
+    say_unheard_alarms(session.account, outputs, say)
     price = cost.prices()
     say(f"At rest it costs about, in US dollars a month ({price['region']}, {price['as_of']}):")
     for line in cost.table(cost.at_rest(session.environment.state(), price)):

@@ -1,8 +1,10 @@
-"""Show running pools and the console: tasks, queues and logs."""
+"""Show running pools and the console: tasks, queues and logs. Show who receives the alarms."""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from retinue_deploy.account import Account
 from retinue_deploy.errors import DeployError
@@ -14,7 +16,10 @@ CONSOLE = "console"
 
 
 def show_status(account: Account, outputs: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Print the tasks and latest ECS event of each pool and the console, and waiting messages."""
+    """Print the tasks and latest ECS event of each pool and the console, and waiting messages.
+
+    Print also if alarms have no recipient.
+    """
     pools = outputs["pools"]
     console = outputs.get("console")
     of_pools = [pool["service_name"] for pool in pools.values()]
@@ -32,6 +37,30 @@ def show_status(account: Account, outputs: Mapping[str, Any], say: Callable[[str
     if console is not None:
         say(f"{CONSOLE}: at {console['load_balancer_dns_name']}")
         _say_service(by_name.get(console["service_name"]), say)
+    say_unheard_alarms(account, outputs, say)
+
+
+def say_unheard_alarms(
+    account: Account, outputs: Mapping[str, Any], say: Callable[[str], None]
+) -> None:
+    """Print if no subscription of the alarms' topic is confirmed.
+
+    Prints nothing about a topic whose subscriptions these credentials can't list, such as another
+    account's.
+    """
+    topic = str(outputs["alarm_topic_arn"])
+    pages = account.client("sns").get_paginator("list_subscriptions_by_topic")
+    try:
+        found = [one for page in pages.paginate(TopicArn=topic) for one in page["Subscriptions"]]
+    except ClientError:
+        return
+    if any(one["SubscriptionArn"].startswith("arn:") for one in found):
+        return
+    if found:
+        waiting = ", ".join(sorted(one["Endpoint"] for one in found))
+        say(f"warning: no one receives alarms until {waiting} opens the link that AWS has sent")
+    else:
+        say(f"warning: no one receives alarms: set alarm_emails, or subscribe to {topic}")
 
 
 def _say_service(service: Mapping[str, Any] | None, say: Callable[[str], None]) -> None:
