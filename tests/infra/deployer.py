@@ -75,16 +75,22 @@ with tags.
 """
 
 OPTIONS = [
-    "athena:*", "autoscaling:*", "budgets:*", "elasticloadbalancing:*", "events:*", "glue:*",
-    "inspector2:Enable",
+    "athena:*", "autoscaling:*", "budgets:*", "ec2:AllocateAddress", "ec2:AttachInternetGateway",
+    "ec2:DetachInternetGateway", "ec2:ReleaseAddress", "ec2:ReplaceRoute", "ec2:RunInstances",
+    "elasticloadbalancing:*", "events:*", "glue:*", "inspector2:Enable",
+    "sns:SetSubscriptionAttributes", "sns:Subscribe", "sns:Unsubscribe",
 ]  # fmt: skip
-"""Actions of parts that the recorded deployment lacks: archive, GPU, console, existing buckets,
-budget."""
+"""Actions of parts that the recorded deployment lacks: archive, GPU, console, other ways to the
+internet, existing buckets and topics, budget."""
+
+INSTANCE_PROFILES = ["iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile"]
+"""Actions of GPU instances on resources with a name."""
 
 READS_OF_OPTIONS = [
     "athena:Get*", "athena:List*", "autoscaling:Describe*", "budgets:ListTagsForResource",
-    "budgets:ViewBudget", "elasticloadbalancing:Describe*", "events:Describe*", "events:List*",
-    "glue:GetDatabase", "glue:GetTable*", "glue:GetTags",
+    "budgets:ViewBudget", "ec2:Describe*", "ecs:Describe*", "elasticloadbalancing:Describe*",
+    "events:Describe*", "events:List*", "glue:GetDatabase", "glue:GetTable*", "glue:GetTags",
+    "iam:GetInstanceProfile", "rds:Describe*",
 ]  # fmt: skip
 """Actions of a plan of these parts."""
 
@@ -94,6 +100,9 @@ BY_SERVICES = [
     "secretsmanager:RotateSecret", "secretsmanager:TagResource", "ssm:GetParameters",
 ]  # fmt: skip
 """Actions that AWS's services check for a deployer, and that no call shows."""
+
+GITHUB = ["arn:aws:iam::*:role/retinue-github-*", "arn:aws:iam::*:policy/retinue-github-*"]
+"""The roles of modules/github, and their policies."""
 
 IMAGE = [
     "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload",
@@ -143,6 +152,12 @@ def policies(calls: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             _allow("ReadOptions", READS_OF_OPTIONS, ["*"]),
             _allow("ReadState", ["s3:GetObject"], [state]),
             _allow("LockState", ["s3:PutObject", "s3:DeleteObject"], [state + ".tflock"]),
+            # With `console.alb`. The database owner's secret has another name.
+            _allow(
+                "ReadClientSecret",
+                ["secretsmanager:GetSecretValue"],
+                ["arn:aws:secretsmanager:*:*:secret:retinue-*"],
+            ),
             _allow("ReadCanary", ["s3:GetObject*"], ["arn:aws:s3:::retinue-*/canary/*"]),
             _allow("DecryptState", ["kms:Decrypt", "kms:GenerateDataKey"], ["*"])
             | {"Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}},
@@ -159,10 +174,13 @@ def policies(calls: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         "deploy": [
             *changes,
             _allow("Options", OPTIONS, ["*"]),
+            _allow("InstanceProfiles", INSTANCE_PROFILES, SERVICES["IAM"][1]),
             _allow("CheckedByServices", BY_SERVICES, ["*"]),
             _allow("PassRoles", ["iam:PassRole"], ["arn:aws:iam::*:role/retinue-*"]),
             _allow("RunTasks", ["ecs:RunTask", "logs:FilterLogEvents"], ["*"]),
             _allow("UseState", ["s3:GetObject*"], ["arn:aws:s3:::retinue-*/*"]),
+            # bootstrap's, which decide who deploys.
+            _allow("NotItsOwnRights", ["iam:*"], GITHUB) | {"Effect": "Deny"},
         ],
     }
 
