@@ -6,7 +6,7 @@ import pytest
 from fakes.events import created
 from redrive.conftest import Pool
 from retinue_cli.replay import dead_letters
-from retinue_cli.replay.dead_letters import UNRECORDED, DeadLetters, Moved
+from retinue_cli.replay.dead_letters import UNRECORDED, DeadLetters, Moved, what_is_wrong
 from retinue_sdk import ConfigurationError
 
 
@@ -27,6 +27,15 @@ def test_causes_are_told_and_messages_stay(pool: Pool) -> None:
     assert "not json" in causes[1].example or "neither" in causes[1].example
     assert "Records must be an array" in causes[2].reason
     assert len(pool.bodies(pool.dead_url)) == 15
+
+
+def test_a_cause_is_told_without_what_differs_between_messages() -> None:
+    first, second = (what_is_wrong(f'{{"{name}": 1}}') for name in ("hello", "greetings"))
+    assert first == second
+    assert first is not None
+    assert first.startswith(
+        "the message isn't an S3 event: it has neither Records nor the source aws.s3; "
+    )
 
 
 def test_moving_back_leaves_what_nobody_understands(pool: Pool) -> None:

@@ -29,7 +29,7 @@ as many are received as SQS allows in flight.
 
 _QUIET_RECEIVES = 3  # SQS may return no messages although some exist, but rarely this often
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
-_UNREADABLE_PART = re.compile(r"'[^']*'?|\[\d+\]|\d+")
+_UNREADABLE_PART = re.compile(r"\B'[^']*'?|\[\d+\]|\b\d+")  # quoted, not an apostrophe
 
 UNRECORDED = "asks for images that could not be recorded"
 """The cause of a dead letter that can be parsed."""
