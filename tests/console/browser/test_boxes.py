@@ -133,3 +133,45 @@ def test_the_list_and_the_boxes_are_linked(page: Page, address: str, images: lis
     expect(page.locator(".detections li.marked")).to_have_count(1)
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('.detections li:target') !== null")
+
+
+RECT = ("x", "y", "width", "height")
+
+REACH = """() => {
+    const stage = document.getElementById("stage"), picture = document.getElementById("picture");
+    const [frame, begin] = [stage, picture].map(one => one.getBoundingClientRect());
+    stage.scrollTo(1e6, 1e6);
+    const end = picture.getBoundingClientRect();
+    stage.scrollTo(0, 0);
+    return {aspect: begin.width / begin.height, sees_all:
+        begin.left >= frame.left - 1 && begin.top >= frame.top - 1 &&
+        end.right <= frame.right + 1 && end.bottom <= frame.bottom + 1};
+}"""
+
+
+@pytest.mark.parametrize("viewport", [(1280, 860), (360, 740)])
+def test_a_zoomed_picture_keeps_its_shape_and_is_seen_to_all_its_edges(
+    page: Page, address: str, add: Add, viewport: tuple[int, int]
+) -> None:
+    page.set_viewport_size({"width": viewport[0], "height": viewport[1]})
+    for size, known in product(SIZES[:2], (True, False)):
+        image = add(f"zoom {size[0]} {known}.jpg", upright(size, 6), size if known else None)
+        page.goto(f"{address}/review/corrections?image={image}")
+        page.locator("#picture").evaluate("img => img.decode()")
+        expect(page.locator("#review")).not_to_have_attribute("inert", "")
+        for _ in range(4):
+            seen = page.evaluate(REACH)
+            assert seen["aspect"] == pytest.approx(size[0] / size[1], rel=0.01)
+            assert seen["sees_all"]
+            page.keyboard.press("+")
+        page.keyboard.press("n")
+        area = page.locator("#picture").bounding_box()
+        assert area is not None
+        page.mouse.move(area["x"] + 1, area["y"] + 1)
+        page.mouse.down()
+        page.mouse.move(area["x"] + 101, area["y"] + 51, steps=3)
+        page.mouse.up()
+        drawn = page.locator("#boxes rect.add")
+        ratios = [float(drawn.get_attribute(name) or "nan") for name in RECT]
+        place = [ratio * area[side] for ratio, side in zip(ratios, RECT[2:] * 2, strict=True)]
+        assert place == pytest.approx([1, 1, 100, 50], abs=1)

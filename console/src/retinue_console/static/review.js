@@ -426,7 +426,7 @@ function setZoom(to) {
   // At first all of the picture is seen: as wide as the stage, or as high.
   const picture = find("picture");
   const aspect = task.image.width_px ? task.image.width_px / task.image.height_px : picture.naturalWidth / picture.naturalHeight || 1;
-  find("canvas").style.width = `min(${zoom * 100}%, calc((100vh - 10rem) * ${aspect * zoom}))`;
+  find("canvas").style.width = `min(${zoom * 100}%, calc((var(--height) - 1rem) * ${aspect * zoom}))`;
   const box = items[selected]?.box;
   if (box) {
     const stage = find("stage");
