@@ -42,15 +42,15 @@ def queue(reviews: Reviews) -> str:
 def record(console_url: str) -> Iterator[Record]:
     """Record an image with detections, kinds and labels by detector; returns the image's id.
 
-    Of the kind ``scene``, they are of the whole image.
+    Of the kind ``scene``, they are of the whole image. A later version may find others.
     """
     with closing(ConnectionPool(console_url, application_name="test")) as pool:
 
-        def add(name: str, **found: list[tuple[str, str]]) -> uuid.UUID:
+        def add(name: str, version: str = "1", **found: list[tuple[str, str]]) -> uuid.UUID:
             image = image_of_key(name)
             runs = [
                 RunRecord(
-                    RunKey(image.image_id, detector, "1", "f"),
+                    RunKey(image.image_id, detector, version, "f"),
                     f"event {name}",
                     outcome="succeeded",
                     retryable=False,
@@ -455,6 +455,39 @@ def test_what_is_drawn_has_the_kind_of_its_label(
         ("face", "Face"),
         ("label", "hat"),
         ("label", "never seen"),
+    ]
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_decisions_outlive_the_findings_that_they_are_about(
+    page: Page, address: str, record: Record, database: Database, *, is_saved: bool
+) -> None:
+    name = f"outlived {is_saved}.jpg"
+    image = record(name, animals=[("animal", one) for one in ("cat", "cow", "dog", "fox")])
+    page.goto(f"{address}/review/corrections?image={image}")
+    press(page, "a", "l")
+    page.keyboard.type("bull")
+    press(page, "Enter", "ArrowDown", "x", "a", "e")
+    if is_saved:
+        press(page, "Enter")
+        page.wait_for_url("**/images/*")
+    record(name, "2", animals=[("animal", one) for one in ("cat", "cow", "dog", "new")])
+    page.goto(f"{address}/review/corrections?image={image}")
+    expect(page.locator("#items .accept bdi")).to_have_text("cat")
+    expect(page.locator("#items .change bdi")).to_have_text("bull")
+    expect(page.locator("#items .reject bdi")).to_have_text("dog")
+    expect(page.locator("#items .undecided bdi")).to_have_text("new")
+    expect(page.locator("#items .add bdi")).to_have_text("fox")
+    press(page, "A", "Enter")
+    page.wait_for_url("**/images/*")
+    standing = answers(database, image, "corrections")[-1].answer
+    assert standing.exhaustive
+    assert [(one.decision, one.kind, one.label) for one in standing.items] == [
+        ("accept", "animal", "cat"),
+        ("change", "animal", "bull"),
+        ("reject", "animal", "dog"),
+        ("accept", "animal", "new"),
+        ("add", "animal", "fox"),
     ]
 
 

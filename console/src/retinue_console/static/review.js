@@ -1,7 +1,7 @@
 // The review page: one image, the findings to decide about, and boxes to draw. The page works by
 // keyboard alone; see review_keys.js.
 import { isText } from "./console.js";
-import { Boxes, nudged } from "./review_boxes.js";
+import { Boxes, nudged, overlap } from "./review_boxes.js";
 import { ACTIONS, Keys, fillTable, named } from "./review_keys.js";
 import { Draft, last, post, sentence, undoLast, uuid } from "./review_save.js";
 import { stored, store } from "./review_store.js";
@@ -40,33 +40,35 @@ let since = document.hidden ? null : performance.now();
 // Drafts and answers of before
 
 function asDraft() {
-  // Without the copies of findings: the browser keeps the drafts of images that nobody saved.
-  const kept = items.map(({ shown, ...item }) => ({ ...item, shown: shown?.detection_id ?? null }));
+  // Without all that is known of findings: the browser keeps the drafts of images that nobody saved.
+  const kept = items.map(({ shown, ...item }) => ({ ...item, shown: shown && slim(shown) }));
   return { items: kept, exhaustive: find("exhaustive").checked, key, sent };
 }
 
+const slim = ({ detection_id, kind, label, box }) => ({ detection_id, kind, label, box });
+
+/**
+ * Go on from a draft or an answer. A decision about a finding that a newer run replaced passes to the one
+ * that this run has there; a thing that it didn't find becomes an addition.
+ */
 function resume(kept) {
-  const known = new Map(task.shown.map((shown) => [shown.detection_id, shown]));
-  const ids = kept.items.map((item) => item.shown).filter((id) => id !== null);
-  if (ids.length !== known.size || !ids.every((id) => known.has(id))) return false; // other findings are shown now
-  items = kept.items.map((item) => ({ ...item, shown: known.get(item.shown) ?? null }));
+  const ids = new Set(kept.items.map((item) => item.shown?.detection_id));
+  for (const { decision, kind, label, box, shown } of kept.items) {
+    if (decision === null) continue;
+    const same = items.find((item) => item.shown && item.shown.detection_id === shown?.detection_id);
+    const newer = items.find((item) => shown && item.decision === null && !ids.has(item.shown?.detection_id) && isAlike(item.shown, shown));
+    if (same) Object.assign(same, { decision, label, box });
+    else if (newer && decision === "change") correct(newer, { label, box });
+    else if (newer) newer.decision = decision;
+    else if (decision !== "reject" && decision !== "unsure") items.push({ shown: null, decision: "add", kind, label, box });
+  }
   find("exhaustive").checked = kept.exhaustive;
-  key = kept.key ?? key;
-  sent = kept.sent ?? "";
-  selected = items.length > 0 ? 0 : -1;
-  return true;
 }
 
-function fromAnswer(answer) {
-  const known = new Map(answer.items.filter((item) => item.shown).map((item) => [item.shown.detection_id, item]));
-  for (const item of items) {
-    const before = known.get(item.shown.detection_id);
-    if (before) Object.assign(item, { decision: before.decision, label: before.label, box: before.box });
-  }
-  for (const { decision, kind, label, box } of answer.items.filter((item) => !item.shown)) {
-    items.push({ shown: null, decision, kind, label, box });
-  }
-  find("exhaustive").checked = answer.exhaustive;
+/** Return whether two findings are of the same thing: of one label, with boxes that overlap by half. */
+function isAlike(one, other) {
+  if (one?.kind !== other.kind || one.label !== other.label || (one.box === null) !== (other.box === null)) return false;
+  return one.box === null || overlap(one.box, other.box) >= 0.5;
 }
 
 // Display
@@ -189,14 +191,16 @@ function decide(decision) {
 
 function edit(index, change) {
   const item = items[index];
-  Object.assign(item, change);
-  if (!item.shown) {
-    item.kind = kindOf(item.label);
-  } else {
-    const isAsShown = item.label === item.shown.label && JSON.stringify(item.box) === JSON.stringify(item.shown.box);
-    item.decision = isAsShown ? "accept" : "change";
-  }
+  if (item.shown) correct(item, change);
+  else Object.assign(item, change, "label" in change && { kind: kindOf(change.label) });
   changed();
+}
+
+/** Give a finding another label or box; as shown, it is accepted. */
+function correct(item, change) {
+  Object.assign(item, change);
+  const isAsShown = item.label === item.shown.label && JSON.stringify(item.box) === JSON.stringify(item.shown.box);
+  item.decision = isAsShown ? "accept" : "change";
 }
 
 function add(box, label) {
@@ -538,8 +542,14 @@ find("picture").addEventListener("load", () => setZoom(zoom));
 setZoom(1);
 showKeys();
 const kept = draft.read();
-if (kept !== null && resume(kept)) say("Your draft was restored.");
-else if (task.mine !== null) fromAnswer(task.mine.answer);
+if (kept !== null) {
+  resume(kept);
+  key = kept.key ?? key;
+  sent = kept.sent ?? "";
+  say("Your draft was restored.");
+} else if (task.mine !== null) {
+  resume(task.mine.answer);
+}
 const saved = last.read(task.queue, person);
 if (saved !== null && saved.image_id !== imageId) say(sentence(saved));
 show();

@@ -20,6 +20,14 @@ export function nudged([left, top, width, height], dx, dy, isResize) {
   return [Math.max(0, Math.min(1 - width, left + dx)), Math.max(0, Math.min(1 - height, top + dy)), width, height];
 }
 
+/** Return the intersection over union of two boxes. */
+export function overlap([left, top, width, height], [otherLeft, otherTop, otherWidth, otherHeight]) {
+  const wide = Math.min(left + width, otherLeft + otherWidth) - Math.max(left, otherLeft);
+  const high = Math.min(top + height, otherTop + otherHeight) - Math.max(top, otherTop);
+  const shared = Math.max(wide, 0) * Math.max(high, 0);
+  return shared / (width * height + otherWidth * otherHeight - shared || 1);
+}
+
 /** Return a box after one of its corners was dragged to a point. */
 function dragged([left, top, width, height], corner, point) {
   const fixed = [corner.includes("w") ? left + width : left, corner.includes("n") ? top + height : top];
