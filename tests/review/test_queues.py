@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -203,6 +204,27 @@ def test_a_bulk_decision_is_previewed_marked_and_undone_as_one(
         preview_bulk(reader, BulkAct(CORRECTIONS, (uuid4(),), "accept", "label", "cat"), "ann")
         == []
     )
+
+
+def test_a_bulk_decision_replaces_the_one_about_an_earlier_run(
+    add: Add, reader: Connection, reviewer: Connection
+) -> None:
+    moved = (LEFT[0] + 0.01, *LEFT[1:])
+
+    def decide(decision: Literal["accept", "reject"]) -> list[tuple[str, bool]]:
+        changes = preview_bulk(
+            reader, BulkAct(CORRECTIONS, (image,), decision, "label", "cat"), "ann"
+        )
+        apply_bulk(reviewer, CORRECTIONS, changes, "ann")
+        [truth] = truth_of(reader, image)
+        return [(item.label, item.present) for item in truth.items]
+
+    image = add("a.jpg", ("cat", 0.9, LEFT), ("cat", 0.8, RIGHT))
+    assert decide("accept") == [("cat", True)] * 2
+    add("a.jpg", ("cat", 0.9, moved), version="2")
+    assert decide("accept") == [("cat", True)] * 2
+    add("a.jpg", ("cat", 0.9, LEFT), version="3")
+    assert decide("reject") == [("cat", False), ("cat", True)]
 
 
 def test_a_bulk_decision_is_saved_whole_or_not_at_all(

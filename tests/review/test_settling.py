@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,25 @@ def test_one_answer_is_the_truth_where_one_is_wanted() -> None:
     assert items(outcome) == [
         ("cat", LEFT, True), ("dog", RIGHT, False), ("fox", RIGHT, True), ("sky", None, True)
     ]  # fmt: skip
+
+
+def test_a_thing_that_several_detectors_find_counts_once() -> None:
+    beside = (LEFT[0] + 0.01, *LEFT[1:])
+    first, second = shown(1), replace(shown(2, box=beside), run_id=2)
+    twice = [AnswerItem.of("accept", one) for one in (first, second)]
+    assert items(settle_answers([say("ann", *twice)], 1)) == [("cat", beside, True)]
+    moved = AnswerItem("change", "label", "cat", RIGHT, replace(shown(3, box=RIGHT), run_id=2))
+    assert len(items(settle_answers([say("ann", twice[0], moved)], 1))) == 2, "another place"
+    moved = AnswerItem("change", "label", "cat", beside, first)
+    outcome = settle_answers(
+        [say("ann", moved, AnswerItem.of("accept", replace(second, box=LEFT)))], 1
+    )
+    assert items(outcome) == [("cat", beside, True)], "the person's box"
+    same_run = AnswerItem.of("accept", shown(2, box=beside))
+    assert len(items(settle_answers([say("ann", twice[0], same_run)], 1))) == 2, "two cats"
+    assert len(items(settle_answers([say("ann", twice[0], add("cat", beside))], 1))) == 2, "marked"
+    other = AnswerItem.of("accept", replace(second, label="dog"))
+    assert len(items(settle_answers([say("ann", twice[0], other)], 1))) == 2, "another label"
 
 
 def test_the_majority_names_it_and_the_middle_of_their_boxes_places_it() -> None:

@@ -15,6 +15,7 @@ from retinue_history.review.answers import (
     save_answer,
     undo,
 )
+from retinue_history.review.matching import match
 from retinue_history.review.truth import Scope
 
 MAX_IMAGES = 2_000
@@ -165,18 +166,30 @@ def _change(act: BulkAct, image_id: UUID, shown: Sequence[Shown], before: Answer
     found = tuple(
         one for one in shown if act.min_confidence <= one.confidence <= act.max_confidence
     )
-    ids = {one.detection_id for one in found}
-    kept = tuple(
-        item for item in before.items if item.shown is None or item.shown.detection_id not in ids
-    )
+    kept = tuple(item for item in before.items if not _is_replaced(item, found))
     decided = tuple(_decide(act, one) for one in found)
     answer = replace(before, items=kept + decided, seconds=None, adjudicates=False)
     return BulkChange(image_id, found, answer)
 
 
+def _is_replaced(item: AnswerItem, found: Sequence[Shown]) -> bool:
+    """Return whether an earlier decision is about one of these findings.
+
+    Or about one that they replaced: that of an earlier run of the same detector.
+    """
+    if item.shown is None:
+        return False
+    shown = item.shown
+    if any(one.detection_id == shown.detection_id for one in found):
+        return True
+    newer = [one for one in found if one.detector == shown.detector and one.run_id > shown.run_id]
+    return bool(match([shown], newer))
+
+
 def _decide(act: BulkAct, shown: Shown) -> AnswerItem:
     label = shown.label if act.to_label is None else act.to_label
-    return AnswerItem(act.decision, shown.kind, label, shown.box, shown)
+    attributes = {} if act.decision == "change" else shown.attributes
+    return AnswerItem(act.decision, shown.kind, label, shown.box, shown, attributes)
 
 
 _OF_BULK = """

@@ -1,10 +1,15 @@
 """Match boxes greedily: the pair that overlaps most first, then the next that is still free."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from retinue_history.analysis.comparison import DEFAULT_IOU
 from retinue_history.recording.records import Box
+from retinue_history.review.answer import AnswerItem, Shown
 from retinue_history.review.truth import TruthItem
+
+Thing: TypeAlias = TruthItem | AnswerItem | Shown
+"""A thing with a kind, a label and a box."""
 
 MIN_IOU = DEFAULT_IOU
 """Minimum intersection over union of two boxes that show the same thing."""
@@ -26,7 +31,7 @@ def iou(one: Box | None, other: Box | None) -> float:
     return shared / either if either > 0 else 0.0
 
 
-def match(ones: Sequence[TruthItem], others: Sequence[TruthItem]) -> list[tuple[int, int]]:
+def match(ones: Sequence[Thing], others: Sequence[Thing]) -> list[tuple[int, int]]:
     """Pair things of the same kind and label, by their places in the two lists.
 
     The result does not depend on the order of the items, except between equal overlaps.

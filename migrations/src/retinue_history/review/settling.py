@@ -1,15 +1,16 @@
 """Settle an image from what people said of it: match, vote, and take the middle.
 
-Things that people marked are grouped: decisions about the same shown finding first, then boxes by
-their overlap, greedily. In each group each person votes for a label, or for nothing: by
-rejecting it, or by not marking it in an exhaustive answer whose scope covers it. A label with more
-than half of the votes wins, with the median of its boxes. If nothing has more than half of
-the votes, the image is disputed.
+A thing that a person accepted in the findings of several detectors counts once. Things that people
+marked are grouped: decisions about the same shown finding first, then boxes by their overlap,
+greedily. In each group each person votes for a label, or for nothing: by rejecting it, or by not
+marking it in an exhaustive answer whose scope covers it. A label with more than half of the votes
+wins, with the median of its boxes. If nothing has more than half of the votes, the image is
+disputed.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations, islice
 from statistics import median
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 from retinue_history.recording.records import Box
 from retinue_history.review.answer import AnswerItem
-from retinue_history.review.matching import MIN_IOU, iou
+from retinue_history.review.matching import MIN_IOU, iou, match
 from retinue_history.review.truth import MadeBy, Scope, TruthItem
 
 State: TypeAlias = Literal["open", "settled", "disputed"]
@@ -129,6 +130,7 @@ def settle_answers(statements: Sequence[Statement], overlap: int) -> Settled | U
 
 def agree(statements: Sequence[Statement], wanted: int) -> Settled | None:
     """Return the majority's decision about each thing; ``None`` if there is no majority."""
+    statements = [replace(one, items=each_once(one.items)) for one in statements]
     scope = reduce(Scope.intersection, (one.scope for one in statements))
     exhaustive = all(one.exhaustive for one in statements)
     items: list[TruthItem] = []
@@ -149,6 +151,32 @@ def agree(statements: Sequence[Statement], wanted: int) -> Settled | None:
         exhaustive,
         "bulk" if any(one.bulk for one in statements) else "people",
     )
+
+
+def each_once(items: Sequence[AnswerItem]) -> tuple[AnswerItem, ...]:
+    """Leave out what a person accepted in a finding of another run, too.
+
+    Of the findings of one thing, one with another label or box is kept, else that of the newest
+    run. Things of the same run, and those that the person added, are all kept.
+    """
+    by_run: dict[int, list[AnswerItem]] = {}
+    for item in items:
+        if item.shown is not None and item.decision in ("accept", "change"):
+            by_run.setdefault(item.shown.run_id, []).append(item)
+    kept: list[AnswerItem] = []
+    dropped: set[int] = set()
+    for run_id in sorted(by_run, reverse=True):
+        of_run = by_run[run_id]
+        before = {there: here for here, there in match(kept, of_run)}
+        for place, item in enumerate(of_run):
+            if place not in before:
+                kept.append(item)
+            elif item.decision == "change" and kept[before[place]].decision == "accept":
+                dropped.add(id(kept[before[place]]))
+                kept[before[place]] = item
+            else:
+                dropped.add(id(item))
+    return tuple(item for item in items if id(item) not in dropped)
 
 
 def group_marks(statements: Sequence[Statement]) -> list[list[Mark]]:
