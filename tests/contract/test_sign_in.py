@@ -167,6 +167,37 @@ def test_analysts_have_logins_of_their_own_until_they_are_not_named(
         create_iam_logins(history_url, ['ann" SUPERUSER'])
 
 
+def test_the_sessions_of_an_analyst_end_with_the_login(
+    history_url: str, rds_role: None, as_user: Callable[[str, str], str]
+) -> None:
+    with psycopg.connect(history_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE ordinary LOGIN CREATEROLE")
+        connection.execute(
+            "GRANT rds_iam, retinue_writer, retinue_reader, retinue_reviewer TO ordinary "
+            "WITH ADMIN OPTION"
+        )
+        owner = as_user(history_url, "ordinary")
+        create_iam_logins(owner, ["ann", "bob"])
+        reading = "SELECT count(*) FROM pg_auth_members WHERE inherit_option"
+        before = connection.execute(reading).fetchone()
+        try:
+            with (
+                psycopg.connect(as_user(history_url, "analyst_ann")) as ann,
+                psycopg.connect(as_user(history_url, "analyst_bob")) as bob,
+            ):
+                create_iam_logins(owner, ["bob"])
+                assert bob.execute("SELECT 1").fetchone() == (1,)
+                with pytest.raises(psycopg.errors.AdminShutdown):
+                    ann.execute("SELECT 1")
+            assert connection.execute(reading).fetchone() == before
+        finally:
+            connection.execute(
+                "DROP ROLE analyst_ann, analyst_bob, retinue_worker, retinue_analyst, "
+                "retinue_console"
+            )
+            connection.execute("DROP ROLE ordinary")
+
+
 def test_a_server_that_is_not_rds_gets_no_logins(history_url: str) -> None:
     assert create_iam_logins(history_url) == []
 

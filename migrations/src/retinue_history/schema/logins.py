@@ -40,7 +40,7 @@ def create_iam_logins(
     """Create the logins if the server has RDS's role ``rds_iam``. Idempotent.
 
     Members of that role authenticate with an IAM token instead of a password. Logins of analysts
-    that are no longer named can no longer connect.
+    that are no longer named can no longer connect, and their sessions end.
 
     Args:
         database: Its engine or URL, migrated. The user needs CREATEROLE, and must have created
@@ -77,11 +77,13 @@ def create_iam_logins(
             connection.execute(text(f"ALTER ROLE {login} LOGIN CONNECTION LIMIT {connections}"))
             for setting in _ANALYST_SETTINGS:
                 connection.execute(text(f"ALTER ROLE {login} SET {setting}"))
-        for login in connection.scalars(
+        former = connection.scalars(
             _FORMER_ANALYSTS,
             {"pattern": f"^{ANALYST_PREFIX}[a-z][a-z0-9_]*$", "logins": list(logins)},
-        ):
+        ).all()
+        for login in former:
             connection.execute(text(f'ALTER ROLE "{login}" NOLOGIN'))
+    _end_sessions(database, former)  # now that they can't connect again
     return list(logins)
 
 
@@ -89,6 +91,18 @@ _FORMER_ANALYSTS = text(
     "SELECT rolname FROM pg_roles WHERE rolname ~ :pattern AND rolcanlogin "
     "AND rolname <> ALL (:logins)"
 )
+_END_SESSIONS = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :login"
+)
+
+
+def _end_sessions(database: Engine | str, logins: Sequence[str]) -> None:
+    with map_engine_errors(), connected(database) as connection, connection.begin():
+        for login in logins:
+            # Only a member of a role may end its sessions, and who created it may become one.
+            connection.execute(text(f'GRANT "{login}" TO CURRENT_USER'))
+            connection.execute(_END_SESSIONS, {"login": login})
+            connection.execute(text(f'REVOKE "{login}" FROM CURRENT_USER'))
 
 
 def _exists(connection: Connection, role: str) -> bool:
