@@ -32,8 +32,8 @@ no longer be requested.
 SUSPECTS = 1_000
 """How many refused objects are remembered until their cause is known."""
 
-
-_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects must be restored before they can be read."""
 
 
 class Reply(Enum):
@@ -171,7 +171,7 @@ def neighbours(client: "S3Client", bucket: str, key: str) -> list[tuple[str, str
         others = [
             (one["Key"], one["ETag"].strip('"'))
             for one in answer.get("Contents", ())
-            if one["Key"] != key and one["Size"] and one.get("StorageClass") not in _ARCHIVED
+            if one["Key"] != key and one["Size"] and one.get("StorageClass") not in ARCHIVED
         ]
     except Exception:  # noqa: BLE001 - without neighbours there is no comparison
         return []

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
-from retinue_aws import RefusedObjects, Reply, Verdict, neighbours
+from retinue_aws import ARCHIVED, RefusedObjects, Reply, Verdict, neighbours
 from retinue_sdk import (
     DetectorError,
     ImageReference,
@@ -25,8 +25,6 @@ ANY_ETAG = "*"
 
 _GONE = frozenset({"404", "405", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed"})
 """S3 returns 405 for a delete marker."""
-
-_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 _KMS_PASSES = re.compile(r"KMS\..*(Throttling|Internal|Timeout|KeyUnavailable|Limit)")
 """Errors of KMS that don't depend on the key."""
@@ -226,7 +224,7 @@ def _named(reference: ImageReference) -> dict[str, Any]:
 
 def _is_archived(answer: Mapping[str, Any]) -> bool:
     """Return whether an object is in an archive class, or an archive tier of its class."""
-    archived = answer.get("StorageClass") in _ARCHIVED or answer.get("ArchiveStatus")
+    archived = answer.get("StorageClass") in ARCHIVED or answer.get("ArchiveStatus")
     return bool(archived) and 'ongoing-request="false"' not in str(answer.get("Restore", ""))
 
 
