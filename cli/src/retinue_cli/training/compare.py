@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from retinue_sdk import (
     AnyDetector,
-    BoundingBox,
     ConfigurationError,
     Detection,
     DetectorSession,
@@ -22,7 +21,7 @@ from retinue_sdk.plugins.manager import Plugins
 
 from retinue_cli.data.evaluation.bootstrap import LabelEstimate, estimates
 from retinue_cli.data.evaluation.label_map import LabelMap
-from retinue_cli.data.evaluation.sample import CocoAnnotation, Sample
+from retinue_cli.data.evaluation.sample import CocoAnnotation, Sample, box_px
 from retinue_cli.training.data import TrainingImage
 from retinue_cli.training.local.train import DETECTORS
 from retinue_cli.training.local.versions import Versions
@@ -166,7 +165,7 @@ def score(found: Measured, labels: Sequence[str], *, boxes: bool, seed: int) -> 
     """
     from retinue_cli.data.evaluation.score import outcomes
 
-    judged = outcomes([_placed(one) if boxes else _whole(one) for one in found.samples], labels)
+    judged = outcomes([one.placed() if boxes else one.whole() for one in found.samples], labels)
     thresholds = [found.contestant.thresholds.get(label, 0.0) for label in labels]
     mistakes = [0] * len(found.samples)
     for each, threshold in zip(judged, thresholds, strict=True):
@@ -195,45 +194,9 @@ def _sample(
     for one in detections:
         label = names.meaning(one.label)
         if label is not None:
-            box = None if one.box is None else _in_px(one.box, size_px)
+            box = None if one.box is None else box_px(one.box, size_px)
             sample.predictions.append(CocoAnnotation(label, box, one.confidence))
     return sample
-
-
-def _in_px(box: BoundingBox, size_px: tuple[int, int]) -> tuple[float, float, float, float]:
-    width, height = size_px
-    return box.left * width, box.top * height, box.width * width, box.height * height
-
-
-def _placed(sample: Sample) -> Sample:
-    """Return the items that have a box."""
-
-    def placed(items: Sequence[CocoAnnotation]) -> list[CocoAnnotation]:
-        return [item for item in items if item.bbox_px is not None]
-
-    return replace(
-        sample,
-        ground_truth=placed(sample.ground_truth),
-        predictions=placed(sample.predictions),
-        absent=placed(sample.absent),
-    )
-
-
-def _whole(sample: Sample) -> Sample:
-    """Return the labels of the whole image, each once."""
-
-    def surest(items: Sequence[CocoAnnotation]) -> list[CocoAnnotation]:
-        best: dict[str, float] = {}
-        for item in items:
-            best[item.label] = max(best.get(item.label, 0.0), item.confidence)
-        return [CocoAnnotation(label, None, value) for label, value in best.items()]
-
-    return replace(
-        sample,
-        ground_truth=surest(sample.ground_truth),
-        predictions=surest(sample.predictions),
-        absent=surest(sample.absent),
-    )
 
 
 def _usd(detector: AnyDetector, units: Decimal, images: int, rate: float) -> Decimal:

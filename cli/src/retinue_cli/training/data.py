@@ -13,6 +13,7 @@ from uuid import UUID
 from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
 from retinue_sdk import ImageReference, S3Uri
 
+from retinue_cli.data.evaluation.sample import Box
 from retinue_cli.data.ground_truth import AnnotatedImage, Annotations, Problems
 from retinue_cli.training import limits
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
     from retinue_cli.data.evaluation.sample import Truth
-
-Box = tuple[float, float, float, float]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 """Extensions of images in a folder."""
@@ -48,7 +47,6 @@ class TrainingImage:
         bucket: Its bucket, or the bucket of its future upload; empty if it stays on this machine.
         key: Its key.
         items: Its labelled things.
-        is_human: Whether people annotated it.
         size_px: Width and height, if known.
         path: Its file, if it is on this machine.
         image_id: Its id, if it comes from the history.

@@ -11,7 +11,7 @@ from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import ConfigurationError
 
 from retinue_cli.data.evaluation.label_map import LabelMap, listed
-from retinue_cli.data.evaluation.sample import CocoAnnotation, EvaluationTask, Sample, Truth
+from retinue_cli.data.evaluation.sample import EvaluationTask, Sample, Truth
 from retinue_cli.data.evaluation.truth import annotation_of
 from retinue_cli.data.export.images import selected_images
 
@@ -138,36 +138,18 @@ def _shape(collected: Collected, task: EvaluationTask | None) -> None:
         task = EvaluationTask.DETECTION if both else EvaluationTask.CLASSIFICATION
     collected.task = task
     if task is EvaluationTask.CLASSIFICATION:
-        for sample in collected.samples:
-            sample.ground_truth, sample.predictions, sample.absent = (
-                _surest(sample.ground_truth),
-                _surest(sample.predictions),
-                _surest(sample.absent),
-            )
+        collected.samples = [sample.whole() for sample in collected.samples]
         return
-    for what, name in (("truth", "ground truth"), ("found", "detector")):
+    for what, name, item in (
+        ("truth", "ground truth", "thing of the ground truth without a box"),
+        ("found", "detector", "detection without a box"),
+    ):
         without = places[what].count(False)
         if without and without == len(places[what]):
             raise ConfigurationError(
                 f"the {name} has no boxes (or only in images of unknown size): score the labels "
                 "of whole images with --task classification"
             )
-    for sample in collected.samples:
-        sample.absent = [item for item in sample.absent if item.bbox_px is not None]
-        for items, name in (
-            (sample.ground_truth, "thing of the ground truth without a box"),
-            (sample.predictions, "detection without a box"),
-        ):
-            placed = [item for item in items if item.bbox_px is not None]
-            if len(placed) < len(items):
-                collected.left_out[name] += len(items) - len(placed)
-                items[:] = placed
-
-
-def _surest(items: list[CocoAnnotation]) -> list[CocoAnnotation]:
-    """Return each label once, with the confidence of its most confident item."""
-    surest: dict[str, CocoAnnotation] = {}
-    for item in items:
-        if item.label not in surest or item.confidence > surest[item.label].confidence:
-            surest[item.label] = CocoAnnotation(item.label, None, item.confidence)
-    return list(surest.values())
+        if without:
+            collected.left_out[item] += without
+    collected.samples = [sample.placed() for sample in collected.samples]

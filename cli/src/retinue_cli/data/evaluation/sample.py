@@ -1,15 +1,18 @@
 """Samples: the ground truth and the predictions of each image."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
 from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
-from retinue_sdk import ImageReference
+from retinue_sdk import BoundingBox, ImageReference
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
+
+DIGITS = 9
+"""Decimals of a pixel that count. Boxes are stored as ratios, and 0.1 × 640 must be 64 again."""
 
 
 class EvaluationTask(StrEnum):
@@ -59,6 +62,43 @@ class Sample:
     predictions: list[CocoAnnotation] = field(default_factory=list)
     exhaustive: bool = True
     absent: list[CocoAnnotation] = field(default_factory=list)
+
+    def placed(self) -> "Sample":
+        """Return the sample with only the items that have a box."""
+        return self._with_items(lambda items: [one for one in items if one.bbox_px is not None])
+
+    def whole(self) -> "Sample":
+        """Return the sample with the labels of the whole image, each once."""
+        return self._with_items(_surest)
+
+    def _with_items(
+        self, select: Callable[[list[CocoAnnotation]], list[CocoAnnotation]]
+    ) -> "Sample":
+        return replace(
+            self,
+            ground_truth=select(self.ground_truth),
+            predictions=select(self.predictions),
+            absent=select(self.absent),
+        )
+
+
+def _surest(items: list[CocoAnnotation]) -> list[CocoAnnotation]:
+    """Return each label once, with the confidence of its most confident item."""
+    surest: dict[str, float] = {}
+    for item in items:
+        surest[item.label] = max(surest.get(item.label, 0.0), item.confidence)
+    return [CocoAnnotation(label, None, confidence) for label, confidence in surest.items()]
+
+
+def box_px(box: BoundingBox, size_px: tuple[int, int]) -> Box:
+    """Return a box in pixels of an image of this width and height."""
+    width, height = size_px
+    return (
+        round(box.left * width, DIGITS),
+        round(box.top * height, DIGITS),
+        round(box.width * width, DIGITS),
+        round(box.height * height, DIGITS),
+    )
 
 
 @dataclass(frozen=True, slots=True)

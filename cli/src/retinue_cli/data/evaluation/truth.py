@@ -8,7 +8,7 @@ from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox
 from sqlalchemy import Engine
 
-from retinue_cli.data.evaluation.sample import Box, CocoAnnotation, TrueImage, Truth
+from retinue_cli.data.evaluation.sample import Box, CocoAnnotation, TrueImage, Truth, box_px
 from retinue_cli.data.export.images import (
     SelectedDetection,
     SelectedImage,
@@ -16,9 +16,6 @@ from retinue_cli.data.export.images import (
     selected_images,
 )
 from retinue_cli.data.ground_truth import Annotation, Annotations, Problems, match
-
-DIGITS = 9
-"""Decimals of a pixel that count. Boxes are stored as ratios, and 0.1 × 640 must be 64 again."""
 
 
 def truth_of_file(
@@ -83,7 +80,7 @@ def _settled(image: SelectedImage, truth: SettledTruth) -> TrueImage:
         truth.scope,
         truth.exhaustive,
         [
-            _with(one.label, _box_px(one.box, image.size_px), one.confidence, {})
+            _with(one.label, _stored_px(one.box, image.size_px), one.confidence, {})
             for one in truth.absent
         ],
         truth.propensity,
@@ -91,8 +88,8 @@ def _settled(image: SelectedImage, truth: SettledTruth) -> TrueImage:
     )
 
 
-def _box_px(box: tuple[float, ...] | None, size_px: tuple[int, int] | None) -> Box | None:
-    return None if box is None or size_px is None else _in_px(BoundingBox(*box), size_px)
+def _stored_px(box: tuple[float, ...] | None, size_px: tuple[int, int] | None) -> Box | None:
+    return None if box is None or size_px is None else box_px(BoundingBox(*box), size_px)
 
 
 def _annotated(annotation: Annotation) -> CocoAnnotation:
@@ -103,7 +100,7 @@ def annotation_of(
     detection: SelectedDetection, label: str, size_px: tuple[int, int] | None
 ) -> CocoAnnotation:
     """Return a detection as an item of this label."""
-    bbox = None if detection.box is None or size_px is None else _in_px(detection.box, size_px)
+    bbox = None if detection.box is None or size_px is None else box_px(detection.box, size_px)
     # A detector's attributes have other meanings than COCO's.
     attributes = detection.attributes if detection.run_id is None else {}
     return _with(label, bbox, detection.confidence, attributes)
@@ -120,14 +117,4 @@ def _with(
         confidence,
         crowd=attributes.get("iscrowd") in (1, True),
         area_px=area if number else None,
-    )
-
-
-def _in_px(box: BoundingBox, size_px: tuple[int, int]) -> Box:
-    width, height = size_px
-    return (
-        round(box.left * width, DIGITS),
-        round(box.top * height, DIGITS),
-        round(box.width * width, DIGITS),
-        round(box.height * height, DIGITS),
     )
