@@ -1,6 +1,6 @@
 """Enrol a person: record the consent, then store one face of each photo."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retinue_history import HistoryDataError
@@ -11,6 +11,7 @@ from retinue_cli.faces.errors import FacesError
 from retinue_cli.faces.external_id import external_image_id, plain_name
 from retinue_cli.faces.photo import Photo
 from retinue_cli.faces.service import FaceService
+from retinue_cli.options.json_flag import Say
 
 MARGINS = (0.5, 0.2, 0.05)
 """Margins around a cropped face. The first one without a larger face is used."""
@@ -90,7 +91,7 @@ def enrol(
     name: str,
     consent: str,
     chosen: Sequence[Chosen],
-    told: Callable[[str], None],
+    say: Say,
 ) -> int:
     """Store the faces of a person.
 
@@ -104,7 +105,7 @@ def enrol(
         name: The person's name.
         consent: The reference of the consent.
         chosen: The faces.
-        told: Called for each photo.
+        say: Called for each photo.
 
     Returns:
         The number of stored faces.
@@ -124,7 +125,7 @@ def enrol(
         face = indexed.face
         if face is None:
             reasons = ", ".join(indexed.reasons) or "no reason given"
-            told(f"{one.photo}: not stored; the service's reason is {reasons}")
+            say(f"{one.photo}: not stored; the service's reason is {reasons}")
             continue
         if face.box is not None and face.box.iou(one.box) < SAME_FACE_IOU:
             service.delete_faces(collection_id, [face.face_id])
@@ -141,7 +142,7 @@ def enrol(
                 f"{name} was forgotten meanwhile; the face of {one.photo} was deleted again"
             ) from error
         stored += 1
-        told(f"{one.photo}: face {face.face_id}")
+        say(f"{one.photo}: face {face.face_id}")
     return stored
 
 

@@ -18,6 +18,7 @@ from retinue_cli.data.archive.manifest import ArchivedFile
 from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
 from retinue_cli.faces.external_id import external_image_id, plain_name
 from retinue_cli.faces.service import FaceService
+from retinue_cli.options.json_flag import Say
 
 ROUNDS = 5
 """How often remaining traces are removed before the command fails."""
@@ -177,7 +178,7 @@ class Forgetting:
         subject: PersonSubject,
         found: PersonTraces,
         also: Iterable[Place] = (),
-        told: Callable[[str], None] = lambda _: None,
+        say: Say = lambda _: None,
     ) -> Erasure:
         """Remove all traces, verify the result, and record it.
 
@@ -185,7 +186,7 @@ class Forgetting:
             subject: The subject.
             found: From ``find``.
             also: As for ``find``.
-            told: Called with each step.
+            say: Called with each step.
 
         Returns:
             The completed erasure, with the counts of this call and of interrupted ones before it.
@@ -197,30 +198,30 @@ class Forgetting:
         """
         also = tuple(also)
         for place in found.missing:
-            told(f"{place[1]} in {place[0]}: this collection no longer exists")
+            say(f"{place[1]} in {place[0]}: this collection no longer exists")
         for _ in range(ROUNDS):
             # Committed before anything is removed, because it contains the faces' ids.
             erasure_id = self._erasures.open(subject.kind, subject.key, found.names)
             self._erasures.wait_for_writers()
             for (region, collection_id), face_ids in found.vectors.items():
-                told(f"{collection_id} in {region}: deleting {len(face_ids):,} face vectors")
+                say(f"{collection_id} in {region}: deleting {len(face_ids):,} face vectors")
                 gone = self._service(region).delete_faces(collection_id, sorted(face_ids))
                 self._erasures.add(erasure_id, face_vectors=gone)
             removed = 0
             for number in self._erasures.erase(erasure_id, found.names):
                 removed += number
-                told(f"history: {removed:,} rows")
+                say(f"history: {removed:,} rows")
             if self._archive is not None:
                 doomed = doomed_person(found.names)
                 for rows in erase_rows(self._archive, doomed, found.archived):
                     self._erasures.add(erasure_id, archived_detections=rows)
-                    told(f"archive: {rows:,} detections")
+                    say(f"archive: {rows:,} detections")
             names = found.names
             found = self.find(subject, also, names.ids)
             if not found.traces:
-                told("verified: nothing is left in the collections and the history")
+                say("verified: nothing is left in the collections and the history")
                 if self._archive is not None:
-                    told("verified: nothing is left in the archive")
+                    say("verified: nothing is left in the archive")
                 return self._erasures.close(erasure_id, names)
         raise FacesError(
             f"another program keeps storing {subject.key}. Stop it, and run this command again"

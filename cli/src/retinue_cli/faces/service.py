@@ -192,7 +192,7 @@ class FaceService:
         self._call("delete_collection", CollectionId=collection_id)
 
     def _call(self, method: str, **parameters: Any) -> Mapping[str, Any]:
-        with _told(self.region, parameters.get("CollectionId")):
+        with _explained(self.region, parameters.get("CollectionId")):
             answer: Mapping[str, Any] = getattr(self._client, method)(**parameters)
         return answer
 
@@ -206,7 +206,7 @@ class FaceService:
 
 
 @contextmanager
-def _told(region: str, collection_id: str | None) -> Iterator[None]:
+def _explained(region: str, collection_id: str | None) -> Iterator[None]:
     """Turn botocore's errors into messages for the user."""
     try:
         yield
@@ -231,7 +231,7 @@ def _client(region: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    with _told(region, None):
+    with _explained(region, None):
         return boto3.session.Session(region_name=region).client(
             "rekognition",
             config=Config(retries={"total_max_attempts": ATTEMPTS, "mode": "standard"}),

@@ -2,13 +2,14 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_sdk import ConfigurationError
 
+from retinue_cli.options.json_flag import Say
 from retinue_cli.output.words import count
 from retinue_cli.training import limits
 from retinue_cli.training.data import TrainingImage, has_boxes, manifest
@@ -18,8 +19,6 @@ from retinue_cli.training.service import CustomLabels, Kind
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-Tell = Callable[[str], None]
-
 
 def prepare(
     service: CustomLabels,
@@ -28,7 +27,7 @@ def prepare(
     train: Sequence[TrainingImage],
     test: Sequence[TrainingImage] | None,
     output: tuple[str, str],
-    tell: Tell,
+    say: Say,
     *,
     replace: bool = False,
 ) -> str:
@@ -43,7 +42,7 @@ def prepare(
         train: The training images.
         test: The test images; a fifth of ``train`` if ``None``.
         output: Bucket and prefix for manifests.
-        tell: Called with each step.
+        say: Called with each step.
         replace: Delete datasets of other images.
 
     Returns:
@@ -55,11 +54,11 @@ def prepare(
     """
     arn = service.project(project)
     if arn is None:
-        tell(f"creating the project {project}")
+        say(f"creating the project {project}")
         arn = service.make_project(project)
     there = service.datasets(project)
     if there and _same(service, there, train, test):
-        tell("the project's datasets already have these images")
+        say("the project's datasets already have these images")
     elif there:
         if not replace:
             raise ConfigurationError(
@@ -67,10 +66,10 @@ def prepare(
                 "them (models that were trained with them stay)"
             )
         for dataset in there.values():
-            tell(f"deleting {dataset}")
+            say(f"deleting {dataset}")
             service.delete_dataset(dataset)
         there = {}
-    _upload(s3, [*train, *(test or ())], tell)
+    _upload(s3, [*train, *(test or ())], say)
     boxes = has_boxes([*train, *(test or ())])
     parts: dict[Kind, Sequence[TrainingImage]] = {"TRAIN": train}
     if test is not None:
@@ -78,11 +77,11 @@ def prepare(
     for kind, images in parts.items():
         if kind not in there:
             where = _upload_manifest(s3, manifest(images, boxes=boxes), output)
-            tell(f"creating the {kind} dataset with {count(len(images), 'image')}")
+            say(f"creating the {kind} dataset with {count(len(images), 'image')}")
             service.make_dataset(arn, kind, where)
     if test is None:
         if "TEST" not in there:
-            tell("reserving a fifth of the images for testing")
+            say("reserving a fifth of the images for testing")
             service.make_dataset(arn, "TEST", None)
         there = service.datasets(project)
         if not service.images_of(there["TEST"]):
@@ -103,11 +102,11 @@ def _same(
     return found.get("TRAIN") == wanted and found.get("TEST", tested) == tested
 
 
-def _upload(s3: "S3Client", images: Sequence[TrainingImage], tell: Tell) -> None:
+def _upload(s3: "S3Client", images: Sequence[TrainingImage], say: Say) -> None:
     files = [(image.path, image) for image in images if image.path is not None]
     if not files:
         return
-    tell(f"uploading {count(len(files), 'image')}")
+    say(f"uploading {count(len(files), 'image')}")
     for path, image in files:
         try:
             _put(s3, path, image.bucket, image.key)

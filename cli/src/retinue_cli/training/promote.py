@@ -8,6 +8,7 @@ from pathlib import Path
 
 from retinue_sdk import ConfigurationError
 
+from retinue_cli.options.json_flag import Say
 from retinue_cli.training.errors import LeaseError, TrainingError
 from retinue_cli.training.lease import HeldModel, Leases
 from retinue_cli.training.service import CustomLabels, ModelVersion
@@ -18,8 +19,6 @@ START_SECONDS = 3_600.0
 LOOK_SECONDS = 15.0
 
 _ARN = re.compile(r"arn:[\w-]+:rekognition:[\w-]+:\d{12}:project/[\w.-]+/version/[\w.-]+/\d+")
-
-Tell = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -116,7 +115,7 @@ def promote(
     new: ModelVersion,
     pool: Pool,
     leases: Leases,
-    tell: Tell,
+    say: Say,
     *,
     units: int = 1,
     reason: str | None = None,
@@ -132,12 +131,12 @@ def promote(
     """
     try:
         with leases.hold(new.arn) as green:
-            _switch(service, old, new, pool, green, tell, units, reason)
+            _switch(service, old, new, pool, green, say, units, reason)
     except LeaseError as error:
         raise TrainingError(f"{error}\nNothing was switched") from error
     if service.describe(old.arn).status not in ("RUNNING", "STARTING"):
         return
-    tell(f"stopping {old.name}")
+    say(f"stopping {old.name}")
     try:
         with leases.hold(old.arn) as blue:
             _stop(service, old.arn, blue, f"{new.name} took over")
@@ -155,7 +154,7 @@ def _switch(
     new: ModelVersion,
     pool: Pool,
     green: HeldModel,
-    tell: Tell,
+    say: Say,
     units: int,
     reason: str | None,
 ) -> None:
@@ -167,18 +166,18 @@ def _switch(
             if new.status != "STARTING":
                 # A failure from here on may have taken effect, so the version must be stopped, too.
                 started = True
-                tell(f"starting {new.name} with {_units(units)}")
+                say(f"starting {new.name} with {_units(units)}")
                 _start(service, new.arn, units)
-            _wait(service, new.arn, tell)
+            _wait(service, new.arn, say)
         green.running()
-        tell(f"switching {pool.file} to {new.name}")
+        say(f"switching {pool.file} to {new.name}")
     except (Exception, KeyboardInterrupt) as error:
-        _stop_again(service, new, green, started, tell)
+        _stop_again(service, new, green, started, say)
         raise TrainingError(f"{_said(error)}\nNothing was switched") from error
     try:
         pool.switch(old.arn, new.arn)
     except (Exception, KeyboardInterrupt) as error:
-        tell("that failed; restoring the old file")
+        say("that failed; restoring the old file")
         try:
             pool.restore()
         except TrainingError as again:
@@ -187,7 +186,7 @@ def _switch(
                 f"running, and are billed: {old.arn} and {new.arn}. Correct {pool.file}, apply "
                 "it, and stop the other version"
             ) from error
-        _stop_again(service, new, green, started, tell)
+        _stop_again(service, new, green, started, say)
         raise TrainingError(f"{_said(error)}\nThe pool uses {old.name} again") from error
 
 
@@ -204,7 +203,7 @@ def _start(service: CustomLabels, arn: str, units: int) -> None:
             raise
 
 
-def _wait(service: CustomLabels, arn: str, tell: Tell) -> None:
+def _wait(service: CustomLabels, arn: str, say: Say) -> None:
     waited = 0.0
     while True:
         version = service.describe(arn)
@@ -216,25 +215,25 @@ def _wait(service: CustomLabels, arn: str, tell: Tell) -> None:
                 + (f" after {waited / 60:.0f} minutes" if version.status == "STARTING" else "")
             )
         if waited % 60 == 0:
-            tell(f"{version.name} is starting ({waited / 60:.0f} min)")
+            say(f"{version.name} is starting ({waited / 60:.0f} min)")
         time.sleep(LOOK_SECONDS)
         waited += LOOK_SECONDS
 
 
 def _stop_again(
-    service: CustomLabels, version: ModelVersion, held: HeldModel, started: bool, tell: Tell
+    service: CustomLabels, version: ModelVersion, held: HeldModel, started: bool, say: Say
 ) -> None:
     """Stop the version that was started here, if it runs."""
     if not started:
         return
     try:
         if service.describe(version.arn).status in ("RUNNING", "STARTING"):
-            tell(f"stopping {version.name} again")
+            say(f"stopping {version.name} again")
             _stop(service, version.arn, held, "the promotion failed")
         else:
             held.stopped("the promotion failed")
     except TrainingError as error:
-        tell(f"{version.name} may still run, and be billed ({error}): see `retinue models status`")
+        say(f"{version.name} may still run, and be billed ({error}): see `retinue models status`")
 
 
 def _stop(service: CustomLabels, arn: str, held: HeldModel, why: str) -> None:

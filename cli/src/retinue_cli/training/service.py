@@ -92,7 +92,7 @@ class CustomLabels:
 
     def make_project(self, name: str) -> str:
         """Create a project and return its ARN."""
-        with _told("CreateProject"):
+        with _explained("CreateProject"):
             return self._client.create_project(ProjectName=name)["ProjectArn"]
 
     def datasets(self, project: str) -> dict[str, str]:
@@ -105,7 +105,7 @@ class CustomLabels:
         import json
 
         found = set()
-        with _told("ListDatasetEntries"):
+        with _explained("ListDatasetEntries"):
             pages = self._client.get_paginator("list_dataset_entries").paginate(DatasetArn=dataset)
             for page in pages:
                 found |= {json.loads(line)["source-ref"] for line in page["DatasetEntries"]}
@@ -113,7 +113,7 @@ class CustomLabels:
 
     def delete_dataset(self, dataset: str) -> None:
         """Delete a dataset and wait until it is gone."""
-        with _told("DeleteDataset"):
+        with _explained("DeleteDataset"):
             self._client.delete_dataset(DatasetArn=dataset)
         while True:
             try:
@@ -134,7 +134,7 @@ class CustomLabels:
         if manifest is not None:
             where = {"Bucket": manifest[0], "Name": manifest[1]}
             more["DatasetSource"] = {"GroundTruthManifest": {"S3Object": where}}
-        with _told("CreateDataset"):
+        with _explained("CreateDataset"):
             arn = self._client.create_dataset(ProjectArn=project_arn, DatasetType=kind, **more)[
                 "DatasetArn"
             ]
@@ -143,7 +143,7 @@ class CustomLabels:
 
     def distribute(self, train: str, test: str) -> None:
         """Move a fifth of the training images to the test dataset, and wait for it."""
-        with _told("DistributeDatasetEntries"):
+        with _explained("DistributeDatasetEntries"):
             self._client.distribute_dataset_entries(Datasets=[{"Arn": train}, {"Arn": test}])
         self.wait_for_dataset(train)
         self.wait_for_dataset(test)
@@ -155,7 +155,7 @@ class CustomLabels:
             TrainingError: It failed, or has entries that the service rejects.
         """
         while True:
-            with _told("DescribeDataset"):
+            with _explained("DescribeDataset"):
                 told = self._client.describe_dataset(DatasetArn=arn)["DatasetDescription"]
             if told["Status"].endswith("COMPLETE"):
                 break
@@ -171,7 +171,7 @@ class CustomLabels:
     def versions(self, project_arn: str, name: str | None = None) -> list[ModelVersion]:
         """Return a project's versions, the newest first, or the one with this name."""
         more: dict[str, Any] = {} if name is None else {"VersionNames": [name]}
-        with _told("DescribeProjectVersions"):
+        with _explained("DescribeProjectVersions"):
             pages = self._client.get_paginator("describe_project_versions").paginate(
                 ProjectArn=project_arn, **more
             )
@@ -179,7 +179,7 @@ class CustomLabels:
 
     def train(self, project_arn: str, name: str, bucket: str, prefix: str) -> None:
         """Start training a version. Its results go to S3."""
-        with _told("CreateProjectVersion"):
+        with _explained("CreateProjectVersion"):
             self._client.create_project_version(
                 ProjectArn=project_arn,
                 VersionName=name,
@@ -202,18 +202,18 @@ class CustomLabels:
 
     def start(self, version_arn: str, units: int) -> None:
         """Start hosting a version, which is billed until it is stopped."""
-        with _told("StartProjectVersion"):
+        with _explained("StartProjectVersion"):
             self._client.start_project_version(
                 ProjectVersionArn=version_arn, MinInferenceUnits=units
             )
 
     def stop(self, version_arn: str) -> None:
         """Stop hosting a version."""
-        with _told("StopProjectVersion"):
+        with _explained("StopProjectVersion"):
             self._client.stop_project_version(ProjectVersionArn=version_arn)
 
     def _described(self, name: str) -> Any:
-        with _told("DescribeProjects"):
+        with _explained("DescribeProjects"):
             found = self._client.describe_projects(ProjectNames=[name])["ProjectDescriptions"]
         return found[0] if found else None
 
@@ -241,7 +241,7 @@ def make_client(region: str | None) -> "RekognitionClient":
 
 
 @contextmanager
-def _told(operation: str) -> Iterator[None]:
+def _explained(operation: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:

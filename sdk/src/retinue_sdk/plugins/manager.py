@@ -22,8 +22,8 @@ from retinue_sdk.plugins.sources import (
     PluginSource,
     folder_plugins,
     installed_plugins,
+    loading_problem,
     remedy,
-    told,
 )
 
 log = structlog.get_logger(__name__)
@@ -270,7 +270,7 @@ class Plugins:
             caller = self._manager.subset_hook_caller("retinue_register_detectors", others)
             caller(register=lambda candidate: offered.append(detector_class(candidate)))
         except BaseException as error:  # noqa: BLE001 - a plugin can raise anything
-            problem = told(error, source)
+            problem = loading_problem(error, source)
             self.problems.append(problem)
             # A detector usually shares its name with its plugin or distribution.
             self._unusable |= dict.fromkeys((source.name, source.distribution), problem)

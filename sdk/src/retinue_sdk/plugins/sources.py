@@ -105,7 +105,7 @@ def folder_plugins(folder: Path) -> Iterator[PluginSource]:
             )
 
 
-def told(error: BaseException, source: PluginSource) -> str:
+def loading_problem(error: BaseException, source: PluginSource) -> str:
     """Return one line with the reason why a plugin can't be loaded, and the remedy."""
     who = f"plugin {source.name} of {source.distribution} {source.version}"
     if source.version == ONE_FILE:

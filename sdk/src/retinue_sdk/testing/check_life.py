@@ -125,7 +125,7 @@ def secrets(bench: Bench) -> None:
     known += bench.subject.secrets
     if not known:
         raise NotApplicableError("no option is a secret, and the subject names none")
-    for where, text in _told(bench):
+    for where, text in _revealed_texts(bench):
         if any(secret in text for secret in known):
             raise CheckFailedError(f"a secret is in {where}")
 
@@ -179,7 +179,7 @@ def _show(bench: Bench, numbers: range) -> None:
         bench.detect([bench.image(data[n % len(data)], f"image-{n}.png") for n in places])
 
 
-def _told(bench: Bench) -> Iterator[tuple[str, str]]:
+def _revealed_texts(bench: Bench) -> Iterator[tuple[str, str]]:
     """Yield the places where a detector reveals texts, and the texts."""
     log = io.StringIO()
     handler = logging.StreamHandler(log)

@@ -18,6 +18,7 @@ from retinue_sdk.training import (
 )
 
 from retinue_cli.data.ground_truth import Problems
+from retinue_cli.options.json_flag import Say
 from retinue_cli.training.data import TrainingImage
 from retinue_cli.training.local import card, check
 from retinue_cli.training.local.check import Read
@@ -27,8 +28,6 @@ Kind: TypeAlias = Literal["labels", "objects"]
 
 DETECTORS: Mapping[Kind, str] = {"labels": "onnx-labels", "objects": "onnx-objects"}
 """The detector that runs a model of each kind, and trains it."""
-
-Say: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
