@@ -26,11 +26,8 @@ from retinue_rekognition.custom_model import (
     versions,
 )
 from retinue_rekognition.detector import OneCallDetector
-from retinue_rekognition.image_parameter import MAX_SENT_BYTES
 from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 from retinue_rekognition.version_arn import PATTERN, VersionArn
-
-LOOKING = "DetectCustomLabels"
 
 
 class CustomLabelsOptions(RekognitionOptions):
@@ -59,15 +56,14 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
     """Finds the labels of your own model, by DetectCustomLabels."""
 
     name: ClassVar[str] = "rekognition-custom-labels"
-    operation: ClassVar[str] = LOOKING
+    operation: ClassVar[str] = "DetectCustomLabels"
     operations: ClassVar[tuple[str, ...]] = (
-        LOOKING,
+        "DetectCustomLabels",
         "DescribeProjects",
         "DescribeProjectVersions",
         "StartProjectVersion",
         "StopProjectVersion",
     )
-    max_sent_bytes: ClassVar[int] = MAX_SENT_BYTES
 
     def __init__(self, options: CustomLabelsOptions) -> None:
         """Compare the ARN with the region.
