@@ -161,6 +161,26 @@ def test_boxes_are_drawn_by_dragging_by_clicks_and_by_keys(
     assert marked["typed"] == pytest.approx((0.305, 0.3, 0.4, 0.405))
 
 
+def test_a_box_is_entered_as_numbers_that_stay_within_the_picture(
+    task: Page, queue: str, database: Database
+) -> None:
+    image = image_of(task)
+    left, width = (task.locator(f"[data-side='{side}']") for side in (0, 2))
+    left.select_text()
+    for number in ("20", "10", "60", "0"):
+        task.keyboard.type(number)
+        press(task, "Tab")
+    left.fill("95")
+    press(task, "Tab")
+    expect(width).to_have_value("5.0")
+    task.locator("#stage").focus()
+    press(task, "Enter")
+    next_image(task, image)
+    [answer] = answers(database, image, queue)
+    [item] = answer.answer.items
+    assert item.box == pytest.approx((0.95, 0.1, 0.05, 0.002))
+
+
 def test_no_label_is_lost_however_fast_boxes_are_added(task: Page) -> None:
     add = """label => {
       for (const key of ["n", "n"]) document.dispatchEvent(new KeyboardEvent("keydown", { key }));

@@ -1,7 +1,7 @@
 // The review page: one image, the findings to decide about, and boxes to draw. The page works by
 // keyboard alone; see review_keys.js.
 import { isText } from "./console.js";
-import { Boxes, nudged, overlap } from "./review_boxes.js";
+import { Boxes, nudged, overlap, withSide } from "./review_boxes.js";
 import { ACTIONS, Keys, fillTable, named } from "./review_keys.js";
 import { Draft, last, post, sentence, undoLast, uuid } from "./review_save.js";
 import { stored, store } from "./review_store.js";
@@ -56,11 +56,12 @@ function resume(kept) {
   for (const { decision, kind, label, box, shown } of kept.items) {
     if (decision === null) continue;
     const same = items.find((item) => item.shown && item.shown.detection_id === shown?.detection_id);
-    const newer = items.find((item) => shown && item.decision === null && !ids.has(item.shown?.detection_id) && isAlike(item.shown, shown));
+    const alike = shown ? items.filter((item) => isAlike(item.shown, shown)) : [];
+    const newer = alike.find((item) => item.decision === null && !ids.has(item.shown.detection_id));
     if (same) Object.assign(same, { decision, label, box });
     else if (newer && decision === "change") correct(newer, { label, box });
     else if (newer) newer.decision = decision;
-    else if (decision !== "reject" && decision !== "unsure") items.push({ shown: null, decision: "add", kind, label, box });
+    else if (alike.length === 0 && decision !== "reject" && decision !== "unsure") items.push({ shown: null, decision: "add", kind, label, box });
   }
   find("exhaustive").checked = kept.exhaustive;
 }
@@ -157,11 +158,25 @@ function show() {
   find("items").querySelector(".selected")?.scrollIntoView({ block: "nearest" });
 }
 
-function changed() {
+/** Display the selected item in the elements that are there: the focus may be on its way to one of them. */
+function showNumbers() {
+  const line = find("items").querySelector(".selected");
+  const made = lineOf(items[selected], selected);
+  line.className = made.className;
+  for (const part of [".sign", ".soft"]) line.querySelector(part).textContent = made.querySelector(part).textContent;
+  const controls = line.querySelectorAll("button, input");
+  made.querySelectorAll("button, input").forEach((control, place) => {
+    controls[place].value = control.value;
+    if (control.ariaPressed !== null) controls[place].ariaPressed = control.ariaPressed;
+  });
+  boxes.show();
+}
+
+function changed(display = show) {
   isWarned = false;
   if (!isSaving) complain("");
   if (!draft.write(asDraft())) say("This browser keeps no drafts. Save before you leave this page.");
-  show();
+  display();
 }
 
 // Input
@@ -189,11 +204,11 @@ function decide(decision) {
   changed();
 }
 
-function edit(index, change) {
+function edit(index, change, display = show) {
   const item = items[index];
   if (item.shown) correct(item, change);
   else Object.assign(item, change, "label" in change && { kind: kindOf(change.label) });
-  changed();
+  changed(display);
 }
 
 /** Give a finding another label or box; as shown, it is accepted. */
@@ -493,14 +508,12 @@ page.addEventListener("click", (event) => {
 });
 page.addEventListener("change", (event) => {
   const side = event.target.dataset?.side;
-  if (side !== undefined) {
-    const box = [...items[selected].box];
-    const percent = Number.parseFloat(event.target.value);
-    if (Number.isFinite(percent)) box[side] = Math.min(100, Math.max(0, percent)) / 100;
-    edit(selected, { box });
-  }
+  if (side === undefined) return;
+  const percent = Number.parseFloat(event.target.value);
+  const { box } = items[selected];
+  edit(selected, { box: Number.isFinite(percent) ? withSide(box, Number(side), percent / 100) : box }, showNumbers);
 });
-find("exhaustive").addEventListener("change", changed);
+find("exhaustive").addEventListener("change", () => changed());
 find("keys-on").addEventListener("change", (event) => {
   keys.areOn = event.target.checked;
   showKeys();

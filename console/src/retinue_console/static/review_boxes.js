@@ -28,6 +28,15 @@ export function overlap([left, top, width, height], [otherLeft, otherTop, otherW
   return shared / (width * height + otherWidth * otherHeight - shared || 1);
 }
 
+/** Return a box with another left, top, width or height, by the place in the box, within the picture. */
+export function withSide(box, side, value) {
+  const [start, size] = [side % 2, side % 2 + 2];
+  const changed = [...box];
+  changed[start] = side === start ? Math.min(1 - SMALLEST, limit(value)) : box[start];
+  changed[size] = Math.max(SMALLEST, Math.min(1 - changed[start], side === size ? value : box[size]));
+  return changed;
+}
+
 /** Return a box after one of its corners was dragged to a point. */
 function dragged([left, top, width, height], corner, point) {
   const fixed = [corner.includes("w") ? left + width : left, corner.includes("n") ? top + height : top];
