@@ -554,6 +554,35 @@ def test_keys_can_be_changed_and_turned_off(task: Page) -> None:
     expect(task.locator("#items")).to_contain_text("accepted")
 
 
+def test_a_digit_can_be_the_key_of_an_action(task: Page) -> None:
+    press(task, "l")
+    task.keyboard.type("photo")
+    press(task, "Enter", "?")
+    task.get_by_role("button", name="Reject the finding").click()
+    press(task, "1", "Escape", "1")
+    expect(task.locator("#items")).to_contain_text("rejected")
+
+
+def test_a_key_that_is_held_decides_and_saves_once(
+    page: Page, address: str, record: Record, database: Database
+) -> None:
+    image = record("held.jpg", animals=[("animal", one) for one in ("cat", "cow", "dog")])
+    page.goto(f"{address}/review/corrections?image={image}")
+    for _ in range(3):
+        page.keyboard.down("x")
+    page.keyboard.up("x")
+    expect(page.locator("#items .reject")).to_have_count(1)
+    for _ in range(3):
+        page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    expect(page.locator("#problem")).to_contain_text("Save again to save the rest")
+    assert answers(database, image, "corrections") == []
+    for _ in range(5):
+        page.keyboard.down("ArrowDown")
+    page.keyboard.up("ArrowDown")
+    expect(page.locator("#items .selected bdi")).to_have_text("cat")
+
+
 def test_a_queue_is_worked_off_with_two_keys_an_image(task: Page, queue: str) -> None:
     for _ in range(20):
         if task.locator("#review").count() == 0:

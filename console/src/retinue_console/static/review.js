@@ -10,6 +10,7 @@ const STEP = 0.005; // how far an arrow key moves a box
 const LEASE_CHECK_MS = 240_000;
 const MAX_SECONDS = 86_400; // that an answer may have taken
 const RECENT = "retinue-recent-labels";
+const REPEATED = new Set(["next", "previous", "zoomIn", "zoomOut"]); // actions of a key that is held
 const WORDS = { accept: "accepted", reject: "rejected", change: "changed", add: "added", unsure: "unsure" };
 const SIGNS = { accept: "✓", reject: "✗", change: "✎", add: "+", unsure: "?" };
 
@@ -479,17 +480,17 @@ function onKey(event) {
     edit(selected, { box: nudged(item.box, ...steps[event.key], arrows === "resize") });
     return;
   }
-  if (/^[1-9]$/.test(event.key)) {
-    const label = recent()[Number(event.key) - 1];
-    if (label !== undefined && item) edit(selected, { label });
+  const action = keys.action(event.key);
+  if (action === undefined) {
+    const label = /^[1-9]$/.test(event.key) ? recent()[Number(event.key) - 1] : undefined;
+    if (label !== undefined && item && !event.repeat) edit(selected, { label });
     return;
   }
-  const action = keys.action(event.key);
   // Enter on a button presses the button, unless the button is a finding of the list.
-  const isPress = event.key === "Enter" && event.target.closest?.("button, a, summary") && !event.target.closest(".finding");
-  if (action === undefined || isPress) return;
+  if (event.key === "Enter" && event.target.closest?.("button, a, summary") && !event.target.closest(".finding")) return;
   event.preventDefault();
-  acts[action]();
+  // A key that is held decides and saves once only.
+  if (!event.repeat || REPEATED.has(action)) acts[action]();
 }
 
 const boxes = new Boxes(find("canvas"), find("boxes"), find("handles"), {
