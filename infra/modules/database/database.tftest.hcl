@@ -144,3 +144,17 @@ run "refuses_storage_that_cannot_grow" {
 
   expect_failures = [var.max_storage_gb]
 }
+
+# RDS restores an instance without the secret of its owner.
+run "refuses_a_database_without_the_secret_of_its_owner" {
+  command   = plan
+  state_key = "restored"
+
+  override_resource {
+    target          = aws_db_instance.this[0]
+    override_during = plan
+    values          = { master_user_secret = [] }
+  }
+
+  expect_failures = [aws_db_instance.this[0]]
+}

@@ -126,6 +126,13 @@ resource "aws_db_instance" "this" {
   enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
 
   depends_on = [aws_cloudwatch_log_group.this]
+
+  lifecycle {
+    postcondition {
+      condition     = length(self.master_user_secret) > 0
+      error_message = "RDS doesn't manage the password of ${var.name}, as after a restore: aws rds modify-db-instance --db-instance-identifier ${var.name} --manage-master-user-password --master-user-secret-kms-key-id ${var.key_arn}"
+    }
+  }
 }
 
 # Made here, so that they are encrypted and don't grow without limit.
