@@ -83,7 +83,8 @@ def create_iam_logins(
         ).all()
         for login in former:
             connection.execute(text(f'ALTER ROLE "{login}" NOLOGIN'))
-    _end_sessions(database, former)  # now that they can't connect again
+    if former:
+        _end_sessions(database, former)  # now that they can't connect again
     return list(logins)
 
 
