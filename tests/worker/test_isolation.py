@@ -16,7 +16,16 @@ from fakes.plugin import PixelOptions, Pixels
 from fakes.rig import MakeRig, Rig, hurried, keys
 from fakes.waiting import eventually
 from PIL import Image as PillowImage
-from retinue_sdk import Capabilities, ConfigurationError, Findings, Image, ImageLimits, Input
+from retinue_sdk import (
+    Capabilities,
+    ConfigurationError,
+    DetectorNotReadyError,
+    Findings,
+    Image,
+    ImageLimits,
+    Input,
+    RetriableError,
+)
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 from retinue_workers.settings.isolation import Isolation
@@ -89,6 +98,75 @@ def test_a_plugin_that_is_one_file_works_in_a_process_of_its_own(tmp_path: Path)
     said: Any = findings.raw_response
     assert said[0] == "here"
     assert said[1] != os.getpid()
+
+
+CHANGING = """
+from pathlib import Path
+from retinue_sdk import Capabilities, Detector, DetectorOptions, Findings, Input
+
+class Changing(Detector[DetectorOptions]):
+    name = "changing"
+    version = "1"
+    capabilities = Capabilities(Input.REFERENCE)
+
+    def model_fingerprint(self):
+        return Path(__file__).with_name("model").read_text()
+
+    def start(self):
+        if Path(__file__).with_name("model").stat().st_mode & 0o001:
+            raise OSError("no driver")
+
+    def detect(self, images):
+        return [Findings() for _ in images]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ("version", ConfigurationError, "now has version 2, and this worker started with version 1"),
+        ("model", ConfigurationError, "its model, or an option's default, changed"),
+        ("start", DetectorNotReadyError, "cannot start another process: OSError: no driver"),
+    ],
+)
+def test_a_later_process_has_the_same_detector_or_none(
+    tmp_path: Path, change: str, error: type[Exception], says: str
+) -> None:
+    code, model = tmp_path / "changing.py", tmp_path / "model"
+    code.write_text(CHANGING)
+    model.write_text("m1")
+    [made] = Plugins((), folder=tmp_path).make({"changing": {}})
+    isolated = IsolatedDetector(
+        made, Isolation(), limits=ImageLimits(), timeout_seconds=30, max_answer_bytes=100_000
+    )
+    isolated.start()
+    try:
+        assert isolated.detect([Image.from_bytes(b"?")]) == [Findings()]
+        match change:
+            case "version":
+                code.write_text(CHANGING.replace('"1"', '"2"'))
+            case "model":
+                model.write_text("m2")
+            case "start":
+                model.chmod(0o755)
+        assert isolated.detect([Image.from_bytes(b"?")]) == [Findings()], "the process remains"
+        for process in children():
+            process.kill()
+        eventually(lambda: all(one.status() == psutil.STATUS_ZOMBIE for one in children()))
+
+        def fails() -> bool:
+            try:
+                isolated.detect([Image.from_bytes(b"?")])
+            except RetriableError:  # it is starting
+                return False
+            except error as raised:
+                assert says in str(raised)
+                return True
+            raise AssertionError("no error")
+
+        eventually(fails)
+    finally:
+        isolated.close()
 
 
 FAILING = """

@@ -64,6 +64,8 @@ class DetectorSpec:
         file: The module's file, if it can't be imported by name.
         class_name: The class's qualified name in the module.
         options: The pickled options. They are read after the module is imported.
+        version: The detector's version in the worker.
+        fingerprint: The detector's fingerprint in the worker.
         limits: Limits on the size of images.
         max_memory_bytes: Maximum data of the process in bytes; ``None`` for no limit.
     """
@@ -72,15 +74,32 @@ class DetectorSpec:
     file: str | None
     class_name: str
     options: bytes
+    version: str
+    fingerprint: str
     limits: ImageLimits
     max_memory_bytes: int | None
 
     def make(self) -> AnyDetector:
-        """Create the detector."""
+        """Create the detector.
+
+        Raises:
+            ConfigurationError: It isn't the one of the worker, whose runs have the worker's version
+                and fingerprint: its code or model was replaced meanwhile.
+        """
         place: Any = _module(self.module, self.file)
         for name in self.class_name.split("."):
             place = getattr(place, name)
+        if place.version != self.version:
+            raise ConfigurationError(
+                f"its code now has version {place.version}, and this worker started with version "
+                f"{self.version}; restart the worker"
+            )
         detector: AnyDetector = place(pickle.loads(self.options))  # noqa: S301 - from our worker
+        if detector.fingerprint() != self.fingerprint:
+            raise ConfigurationError(
+                "its model, or an option's default, changed since this worker started; restart the "
+                "worker"
+            )
         return detector
 
 

@@ -82,16 +82,8 @@ class IsolatedDetector:
         self.options: DetectorOptions = detector.options
         self._own = detector
         self._prepares = preparation_of(detector) is not None
-        kind = type(detector)
-        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-        self._spec = DetectorSpec(
-            kind.__module__,
-            file,
-            kind.__qualname__,
-            pickle.dumps(detector.options),
-            limits,
-            settings.max_memory_bytes,
-        )
+        self._settings = settings
+        self._limits = limits
         self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
         self._supervisor: ProcessSupervisor[DetectorProcess] | None = None
@@ -123,7 +115,7 @@ class IsolatedDetector:
             DetectorNotReadyError: It can't start yet.
         """
         supervisor = self._supervisor = self._supervisor or ProcessSupervisor(
-            self.name, partial(DetectorProcess, self.name, self._spec)
+            self.name, partial(DetectorProcess, self.name, self._specify())
         )
         process = supervisor.spawn()
         try:
@@ -151,6 +143,8 @@ class IsolatedDetector:
         Raises:
             DetectorCrashedError: The process ended during the call.
             RetriableError: A new process is starting, or is delayed after repeated crashes.
+            DetectorNotReadyError: A new process can't start. No image is the cause.
+            ConfigurationError: The detector's code or model was replaced since the worker started.
             DetectorError: The detector, or its ``start`` in a new process, raised it.
         """
         supervisor = self._supervisor
@@ -192,8 +186,22 @@ class IsolatedDetector:
         if supervisor is not None:
             supervisor.close()
 
+    def _specify(self) -> DetectorSpec:
+        """Return the description that a process creates the detector from."""
+        kind = type(self._own)
+        return DetectorSpec(
+            kind.__module__,
+            getattr(sys.modules.get(kind.__module__), "__file__", None),
+            kind.__qualname__,
+            pickle.dumps(self.options),
+            self.version,
+            self.fingerprint(),
+            self._limits,
+            self._settings.max_memory_bytes,
+        )
+
     def _take(self, supervisor: ProcessSupervisor[DetectorProcess]) -> DetectorProcess:
-        """Return a process that is ready."""
+        """Return a process that is ready. Raise what ``detect`` says."""
         with self._lock:
             process = self._idle.pop() if self._idle else None
         if process is not None and not process.alive:
@@ -211,13 +219,14 @@ class IsolatedDetector:
             process = supervisor.spawn()
         try:
             ready = process.ready(min(START_PATIENCE_SECONDS, self._timeout_seconds / 2))
-        except DetectorCrashedError as error:
-            supervisor.end(process)
-            self._crashed(str(error))
-            raise
-        except BaseException:
+        except (ConfigurationError, DetectorNotReadyError, RetriableError):
             supervisor.end(process)
             raise
+        except Exception as error:
+            supervisor.end(process)
+            if isinstance(error, DetectorCrashedError):
+                self._crashed(str(error))
+            raise DetectorNotReadyError(f"cannot start another process: {error}") from error
         if not ready:
             self._put_back(process)
             raise RetriableError(
