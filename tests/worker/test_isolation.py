@@ -124,7 +124,7 @@ class Changing(Detector[DetectorOptions]):
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ("version", ConfigurationError, "now has version 2, and this worker started with version 1"),
+        ("version", ConfigurationError, "has version 2, and this worker started with version 1"),
         ("model", ConfigurationError, "its model, or an option's default, changed"),
         ("start", DetectorNotReadyError, "cannot start another process: OSError: no driver"),
     ],
@@ -154,17 +154,16 @@ def test_a_later_process_has_the_same_detector_or_none(
             process.kill()
         eventually(lambda: all(one.status() == psutil.STATUS_ZOMBIE for one in children()))
 
-        def fails() -> bool:
-            try:
-                isolated.detect([Image.from_bytes(b"?")])
-            except RetriableError:  # it is starting
-                return False
-            except error as raised:
-                assert says in str(raised)
-                return True
-            raise AssertionError("no error")
+        raised: list[Exception] = []
 
-        eventually(fails)
+        def has_started() -> bool:
+            with pytest.raises((error, RetriableError)) as caught:
+                isolated.detect([Image.from_bytes(b"?")])
+            raised.append(caught.value)
+            return not isinstance(caught.value, RetriableError)
+
+        eventually(has_started)
+        assert says in str(raised[-1])
     finally:
         isolated.close()
 
@@ -251,6 +250,20 @@ def test_a_crash_fails_its_image_and_no_other(
     assert failed["key"] == "poison.jpg"
     assert says in failed["error_message"]
     assert rig.queue.dead_letters() == []
+
+
+def test_the_stack_of_a_crash_is_an_event_of_the_log(
+    make_rig: MakeRig, logged: list[Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    rig = make_rig(hurried(max_receive_count=1))
+    rig.upload("a.jpg")
+    name = "hostile-crashes"
+    rig.work_off({name: {"how": "segfault"}}, isolation={name: {}}, within_seconds=60)
+    [crash] = [entry for entry in logged if entry["event"] == "process_crashed"]
+    assert crash["process"] == name
+    assert crash["stack"].startswith("Fatal Python error: Segmentation fault")
+    assert "in detect" in crash["stack"]
+    assert "Fatal" not in capfd.readouterr().err
 
 
 def test_a_hang_in_c_is_killed_and_its_thread_goes_on(rig: Rig) -> None:

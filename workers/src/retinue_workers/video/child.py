@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from retinue_workers.video.decoder import VideoFile
 
 
-def main(max_memory_bytes: int, connection: Connection, parent_id: int) -> None:
+def main(max_memory_bytes: int, connection: Connection, stack: Connection, parent_id: int) -> None:
     """Send the facts of each video, then its frames until the end. End after an error.
 
     Without a sampling, send the number of its frames, then their times.
 
     The pipe holds less than a frame, so decoding is one frame ahead of the worker.
     """
-    with serving(parent_id, max_memory_bytes):
+    with serving(stack, parent_id, max_memory_bytes):
         # Not at the top: the worker imports this module, and needs no decoder itself.
         try:
             from retinue_workers.video.decoder import VideoFile, frame_times_ms

@@ -156,23 +156,25 @@ class Channel:
         return frames[0]
 
 
-def main(spec: DetectorSpec, connection: Connection, parent_id: int) -> None:
+def main(spec: DetectorSpec, connection: Connection, stack: Connection, parent_id: int) -> None:
     """Serve the worker until it sends ``close`` or ends."""
-    with serving(parent_id, spec.max_memory_bytes):
+    with serving(stack, parent_id, spec.max_memory_bytes):
         _serve(spec, Channel(connection))
 
 
 @contextmanager
-def serving(parent_id: int, max_memory_bytes: int | None) -> Iterator[None]:
+def serving(stack: Connection, parent_id: int, max_memory_bytes: int | None) -> Iterator[None]:
     """Serve the worker inside the block. End this process with the worker, or without memory.
 
     Args:
+        stack: Gets the thread's stack if native code crashes.
         parent_id: The worker's process id.
         max_memory_bytes: Maximum data of this process in bytes; ``None`` for no limit.
     """
     die_with(parent_id)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the worker decides
-    faulthandler.enable()  # report where native code crashes
+    os.set_blocking(stack.fileno(), False)
+    faulthandler.enable(stack.fileno(), all_threads=False)
     if max_memory_bytes is not None and sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (max_memory_bytes, max_memory_bytes))
     try:

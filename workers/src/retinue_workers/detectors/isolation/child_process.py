@@ -9,6 +9,8 @@ from multiprocessing.reduction import send_handle
 from threading import Lock
 from typing import IO, Any
 
+import structlog
+
 from retinue_workers.detectors.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation import child
 from retinue_workers.detectors.isolation.protocol import JsonMessage, pack, unpack
@@ -16,8 +18,13 @@ from retinue_workers.detectors.isolation.protocol import JsonMessage, pack, unpa
 MAX_MESSAGE_BYTES = 2**20
 """Maximum size of a message from the process other than an answer, in bytes."""
 
+MAX_STACK_BYTES = 2**16
+"""Maximum size of the stack of a crash, in bytes: what a pipe holds."""
+
 JOIN_SECONDS = 5.0
 """How long to wait for a killed process. The kernel ends it within milliseconds."""
+
+log = structlog.get_logger(__name__)
 
 _spawn = multiprocessing.get_context("spawn")
 _starting = Lock()  # multiprocessing keeps a list of its processes without a lock
@@ -31,7 +38,8 @@ class ChildProcess:
 
     Args:
         name: The name, for messages.
-        main: Runs in the process, with ``arguments``, its end of the pipe, and this process's id.
+        main: Runs in the process, with ``arguments``, its end of the pipe, the end of another pipe
+            for the stack of a crash, and this process's id.
 
     Attributes:
         process_id: The process id.
@@ -43,12 +51,14 @@ class ChildProcess:
         self.name = name
         self.cause: str | None = None
         self._connection, theirs = _spawn.Pipe()
+        self._stack, their_stack = _spawn.Pipe(duplex=False)
         self._process = _spawn.Process(
-            target=main, args=(*arguments, theirs, os.getpid()), name=name, daemon=True
+            target=main, args=(*arguments, theirs, their_stack, os.getpid()), name=name, daemon=True
         )
         with _starting:
             self._process.start()
         theirs.close()
+        their_stack.close()
         self.process_id = self._process.pid
 
     @property
@@ -106,15 +116,27 @@ class ChildProcess:
             ) from error
 
     def explain(self) -> str:
-        """Return why the process ended, as text. Kill it if it still runs."""
+        """Return why the process ended, as text. Kill it if it still runs.
+
+        If native code crashed, log the stack.
+        """
         if self.cause is None:
             self._process.join(1.0)  # its end of the pipe closes shortly before it ends
+            if stack := self._read_stack():
+                log.error("process_crashed", process=self.name, stack=stack)
         status = self._process.exitcode
         if self.cause is None and status is None:
             self.kill("protocol error: unreadable message from the detector process")
         if self.cause is not None:
             return self.cause
         return how_it_ended(status)
+
+    def _read_stack(self) -> str:
+        """Return the text of faulthandler, which would cut lines of our log in two."""
+        with suppress(OSError):
+            if self._stack.poll():
+                return os.read(self._stack.fileno(), MAX_STACK_BYTES).decode(errors="replace")
+        return ""
 
 
 def how_it_ended(status: int | None) -> str:
