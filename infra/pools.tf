@@ -93,6 +93,13 @@ variable "pools" {
     condition     = length(var.pools) > 0
     error_message = "pools is empty: give at least one, such as pools = { labels = { detectors = { rekognition-labels = {} } } }."
   }
+  # A model runs while messages wait in the queue of the pool whose worker holds its lease.
+  validation {
+    condition = alltrue([for arns in [flatten([for pool in values(var.pools) : [for name in keys(pool.hosted_models) :
+      [for arn in [try(pool.detectors[name].project_version_arn, null)] : arn if arn != null]
+    ]])] : length(distinct(arns)) == length(arns)])
+    error_message = "Two pools host the same model. The messages of one pool decide whether it runs, and those of the other would wait. Use it in one pool, which can have several key_prefixes."
+  }
   # An attribute that is null has its default. Values of maps and lists have none.
   validation {
     condition = alltrue([for pool in values(var.pools) : try(alltrue([for value in flatten(concat(

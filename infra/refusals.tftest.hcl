@@ -36,6 +36,20 @@ run "refuses_bad_input" {
   expect_failures = [var.environment, var.bucket_name, var.log_retention_days, var.image_tag, var.pools, var.database_clients]
 }
 
+run "refuses_a_model_in_two_pools" {
+  command = plan
+
+  variables {
+    pools = { for name in ["labels", "urgent"] : name => {
+      detectors     = { rekognition-custom-labels = { project_version_arn = "arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/v1/1700000000000" } }
+      key_prefixes  = ["${name}/"]
+      hosted_models = { rekognition-custom-labels = {} }
+    } }
+  }
+
+  expect_failures = [var.pools]
+}
+
 run "refuses_null_for_an_option" {
   command = plan
 

@@ -159,10 +159,10 @@ class World:
         self.in_flight: list[float] = []  # when each image arrived that was just answered
         self._made = 0
 
-    def worker(self, steps: int | None = None) -> str:
+    def worker(self, steps: int | None = None, queue: str = "queue") -> str:
         """Start a worker that lives for so many steps of its controller."""
         self._made += 1
-        name, fuse = f"worker-{self._made}", Fuse(steps)
+        name, fuse = f"{queue}/worker-{self._made}", Fuse(steps)
         self.fuses[name], self.gates[name] = fuse, "not looked yet"
 
         self.controllers[name] = ModelController(

@@ -220,6 +220,22 @@ def test_one_controller_acts_and_a_dead_one_is_replaced_within_a_minute() -> Non
     assert world.status == "STOPPED"
 
 
+def test_a_model_of_another_pool_is_named_as_the_reason() -> None:
+    world = World(AT_ONCE)
+    first, second, other = (
+        world.worker(queue="labels"),
+        world.worker(queue="labels"),
+        world.worker(),
+    )
+    world.run(60)
+    for name in (first, second):
+        assert str(world.gates[name]).endswith("no message waits for it")
+    assert world.gates[other] == (
+        "TRAINING_COMPLETED: stopped: no message waits for it. Workers of the queue labels control "
+        "the model, and count only its messages: use a hosted model in one pool"
+    )
+
+
 def test_a_poison_message_costs_one_session() -> None:
     world = World(AT_ONCE, poison=[0.0])
     world.worker()

@@ -227,6 +227,7 @@ class Worker:
             settings.hosted_models,
             detectors,
             sessions=sessions,
+            queue_arn=queue.arn,
             queue_depth=queue_depth,
             gate=gate,
         )

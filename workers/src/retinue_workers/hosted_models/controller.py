@@ -65,7 +65,7 @@ class ModelController:
         clock: Seconds since the epoch.
         detector: The detector's name.
         options: The detector's options, from which other processes can create it.
-        holder: A unique name of this controller.
+        holder: A unique name of this controller, which begins with the queue's ARN and a slash.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class ModelController:
             return f"the model's lease cannot be renewed: {error}"
         if hosted.holder != self._holder:
             self._token = 0
-            return None if hosted.serving else f"{hosted.status}: {hosted.reason}"
+            return None if hosted.serving else self._why_others_wait(hosted)
         if hosted.token != self._token:  # a new lease: earlier observations are outdated
             self._token, self._requested_at, self._is_adopted = hosted.token, None, False
             self._idle = IdleTracker()
@@ -133,6 +133,17 @@ class ModelController:
         except ConfigurationError as error:
             log.error("model_reconcile_failed", model=self._model.name, reason=str(error))
             return str(error)
+
+    def _why_others_wait(self, hosted: HostedModel) -> str:
+        """Return why the model of another holder doesn't serve."""
+        reason = f"{hosted.status}: {hosted.reason}"
+        queue, is_worker, _ = (hosted.holder or "").partition("/")
+        if is_worker and queue != self._holder.partition("/")[0]:
+            reason += (
+                f". Workers of the queue {queue} control the model, and count only its messages: "
+                "use a hosted model in one pool"
+            )
+        return reason
 
     def stop(self) -> None:
         """Release the lease, so that another worker can take over immediately."""

@@ -28,6 +28,7 @@ class ModelControllers:
         policies: The settings' policies by detector name.
         detectors: The worker's detectors.
         sessions: Leases and sessions of models.
+        queue_arn: The queue's ARN.
         queue_depth: Returns the depth of the queue.
         gate: Closed for ``model NAME`` while the detector's model doesn't answer calls.
 
@@ -41,12 +42,13 @@ class ModelControllers:
         detectors: Sequence[AnyDetector],
         *,
         sessions: ModelSessions | None,
+        queue_arn: str,
         queue_depth: Callable[[], QueueDepth] | None,
         gate: ReceiveGate,
     ) -> None:
         self._gate = gate
         self._controllers: dict[str, ModelController] = {}
-        holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        holder = f"{queue_arn}/{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         for detector in detectors:
             policy = policies.get(detector.name)
             if policy is None:
