@@ -161,6 +161,27 @@ def test_boxes_are_drawn_by_dragging_by_clicks_and_by_keys(
     assert marked["typed"] == pytest.approx((0.305, 0.3, 0.4, 0.405))
 
 
+def test_a_palm_beside_the_pointer_does_not_move_its_box(task: Page) -> None:
+    palm = """(canvas, name) => canvas.dispatchEvent(new PointerEvent(name,
+        { pointerId: 77, bubbles: true, button: 0, clientX: 600, clientY: 400 }))"""
+    canvas = task.locator("#canvas")
+    area = canvas.bounding_box()
+    assert area is not None
+    press(task, "n")
+    task.mouse.move(area["x"] + 0.1 * area["width"], area["y"] + 0.1 * area["height"])
+    task.mouse.down()
+    task.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 0.2 * area["height"], steps=3)
+    for name in ("pointerdown", "pointermove", "pointerup"):
+        canvas.evaluate(palm, name)
+    task.mouse.up()
+    task.keyboard.type("small")
+    press(task, "Enter")
+    drawn = task.locator("#boxes .add")
+    expect(drawn).to_have_count(1)
+    width, height = (float(drawn.get_attribute(side) or "nan") for side in ("width", "height"))
+    assert (width, height) == pytest.approx((0.2, 0.1), abs=0.01)
+
+
 def test_a_box_is_entered_as_numbers_that_stay_within_the_picture(
     task: Page, queue: str, database: Database
 ) -> None:

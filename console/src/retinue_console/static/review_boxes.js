@@ -55,6 +55,7 @@ export class Boxes {
   #handles;
   #on;
   #corner = null; // the first corner of a box that is being drawn
+  #isFollowing = false; // a pointer that is down
   isDrawing = false;
 
   constructor(canvas, svg, handles, on) {
@@ -122,7 +123,7 @@ export class Boxes {
   }
 
   #press(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || this.#isFollowing) return;
     const point = this.#point(event);
     if (this.isDrawing) {
       event.preventDefault();
@@ -163,24 +164,31 @@ export class Boxes {
     this.#follow(event, (to) => between(point, to), done, () => (this.#corner = point));
   }
 
+  /** Follow one pointer until it is up. Others, such as of a palm beside a pen, do nothing meanwhile. */
   #follow(down, boxAt, done, clicked = () => {}) {
-    this.#canvas.setPointerCapture(down.pointerId);
-    let box = null;
-    const move = (event) => {
-      const px = Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY);
-      if (box === null && px < CLICK_PX) return;
-      box = boxAt(this.#point(event));
-      this.show(box);
+    const { pointerId } = down;
+    this.#canvas.setPointerCapture(pointerId);
+    this.#isFollowing = true;
+    const ended = new AbortController();
+    const listen = (name, handle) => {
+      const own = (event) => event.pointerId === pointerId && handle(event);
+      this.#canvas.addEventListener(name, own, { signal: ended.signal });
     };
+    let box = null;
     const end = (event) => {
-      for (const name of ["pointermove", "pointerup", "pointercancel"]) this.#canvas.removeEventListener(name, name === "pointermove" ? move : end);
-      if (event.type === "pointercancel") this.show();
+      ended.abort();
+      this.#isFollowing = false;
+      if (event.type !== "pointerup") this.show();
       else if (box === null) clicked();
       else if (Math.min(box[2], box[3]) >= SMALLEST) done(box);
       else this.show();
     };
-    this.#canvas.addEventListener("pointermove", move);
-    this.#canvas.addEventListener("pointerup", end);
-    this.#canvas.addEventListener("pointercancel", end);
+    listen("pointermove", (event) => {
+      const px = Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY);
+      if (box === null && px < CLICK_PX) return;
+      box = boxAt(this.#point(event));
+      this.show(box);
+    });
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) listen(name, end);
   }
 }
