@@ -71,6 +71,7 @@ class Answers:
             "plus_days": plus_days,
             "bars": bars,
             "shapes": shapes_of,
+            "largest_first": largest_first,
             "clock": clock,
             "is_video": lambda key: media_of(key) is Media.VIDEO,
         }
@@ -236,6 +237,13 @@ def pretty(value: Any) -> str:
 def plus_days(day: date, days: int) -> date:
     """Return a later day."""
     return day + timedelta(days=days)
+
+
+def largest_first(found: Sequence[Any]) -> list[Any]:
+    """Sort detections so that none covers a smaller one when they are drawn in this order."""
+    return sorted(
+        found, key=lambda one: 0.0 if one.box is None else -one.box.width * one.box.height
+    )
 
 
 def clock(milliseconds: float) -> str:

@@ -1,6 +1,7 @@
 """Boxes lie where they should, to the pixel, however a picture is turned and whatever its size."""
 
 import io
+from contextlib import closing
 from itertools import product
 from typing import Any
 
@@ -133,6 +134,37 @@ def test_the_list_and_the_boxes_are_linked(page: Page, address: str, images: lis
     expect(page.locator(".detections li.marked")).to_have_count(1)
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('.detections li:target') !== null")
+
+
+def test_a_box_within_another_is_reached_with_the_pointer(
+    page: Page, address: str, add: Add, console_url: str
+) -> None:
+    image = add("nested.jpg", upright(SIZES[0], 1), SIZES[0])
+    boxes = {"face": (0.4, 0.4, 0.2, 0.2), "person": BOX}
+    found = tuple(DetectionRecord("object", label, 0.9, box) for label, box in boxes.items())
+    key = RunKey(image, "boxes", "1", "f")
+    run = RunRecord(
+        key,
+        "event",
+        outcome="succeeded",
+        retryable=False,
+        started_at=NOON,
+        duration_ms=1.0,
+        detections=found,
+    )
+    with closing(ConnectionPool(console_url, application_name="test")) as pool:
+        History(pool).record([], [run])
+    for path in (f"images/{image}", f"review/corrections?image={image}"):
+        page.goto(f"{address}/{path}", wait_until="networkidle")
+        area = page.locator(".stage img").bounding_box()
+        assert area is not None
+        marked = page.locator(".detections li.marked, #items .selected")
+        for x, label in ((0.3, "person"), (0.5, "face"), (0.3, "person"), (0.5, "face")):
+            place = (area["x"] + x * area["width"], area["y"] + 0.5 * area["height"])
+            page.mouse.move(*place)
+            if path.startswith("review"):
+                page.mouse.click(*place)
+            expect(marked.locator("bdi").first).to_have_text(label)
 
 
 RECT = ("x", "y", "width", "height")

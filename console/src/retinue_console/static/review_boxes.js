@@ -141,12 +141,25 @@ export class Boxes {
     const index = event.target.dataset?.index;
     if (index === undefined) return;
     event.preventDefault();
+    const smallest = this.#smallestAt(point) ?? Number(index);
     if (Number(index) !== selected || box === null) {
-      this.#on.select(Number(index));
+      this.#on.select(smallest);
       return;
     }
     const move = ([x, y]) => nudged(box, x - point[0], y - point[1], false);
-    this.#follow(event, move, (changed) => this.#on.changed(selected, changed));
+    this.#follow(event, move, (changed) => this.#on.changed(selected, changed), () => this.#on.select(smallest));
+  }
+
+  /** Return the index of the smallest box at a point: the others can be chosen beside it. */
+  #smallestAt([x, y]) {
+    const area = ([, , width, height]) => width * height;
+    const isAt = ([left, top, width, height]) => left <= x && x <= left + width && top <= y && y <= top + height;
+    const [smallest] = this.#on
+      .items()
+      .map(({ box }, index) => ({ box, index }))
+      .filter(({ box }) => box !== null && isAt(box))
+      .sort((one, other) => area(one.box) - area(other.box));
+    return smallest?.index;
   }
 
   #drawFrom(event, point) {
