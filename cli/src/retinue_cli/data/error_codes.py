@@ -42,7 +42,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "or HEIF. The name doesn't matter. HEIF (HEIC of iPhones) needs the extra "
         "`heif` of `retinue-sdk`.",
         "no",
-        "Convert it.",
+        "Convert it. Give a video a [suffix of videos](video.md).",
     ),
     "corrupt_image": ErrorCode(
         "The file starts like an image but can't be decoded: it is damaged, or at least "
