@@ -496,6 +496,11 @@ run "gpu" {
   }
 
   assert {
+    condition     = aws_ecs_service.this.deployment_minimum_healthy_percent == 0 && aws_ecs_service.this.deployment_maximum_percent == 100
+    error_message = "a pool at its maximum has no instance for a new task until an old one ends"
+  }
+
+  assert {
     condition     = one(aws_ecs_service.this.capacity_provider_strategy[*].capacity_provider) == "retinue-test-labels"
     error_message = "the pool must run on its own instances"
   }

@@ -19,9 +19,11 @@ resource "aws_ecs_service" "this" {
   # Without it, a change of the capacity providers replaces the service.
   force_new_deployment = true
 
-  enable_execute_command             = false
-  deployment_minimum_healthy_percent = 100
-  deployment_maximum_percent         = 200
+  enable_execute_command = false
+
+  # There are no more instances with a GPU than tasks, so a new task gets the instance of one that ended.
+  deployment_minimum_healthy_percent = var.config.gpu ? 0 : 100
+  deployment_maximum_percent         = var.config.gpu ? 100 : 200
 
   dynamic "capacity_provider_strategy" {
     for_each = local.capacity
