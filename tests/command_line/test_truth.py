@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 from fakes.examples import examples
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history.db.connections import connect
 from retinue_history.review.truth import Scope, Truth, TruthItem, truth_of
+from retinue_sdk.masks import encode_mask
 from sqlalchemy import Engine, text
 
 Cli = Callable[..., Result]
@@ -145,6 +147,34 @@ def test_an_unknown_truth_is_told(cli: Cli, seed: Any) -> None:
     refused = cli("export", "out.json", "--truth", "poeple", exit_code=2).stderr
     assert "the history has no truth 'poeple' (did you mean 'people'?)" in refused
     assert "query the view" in cli("export", "out.csv", "--truth", "people", exit_code=2).stderr
+
+
+def test_accepted_masks_and_body_points_are_those_of_coco(
+    cli: Cli, seed: Any, engine: Engine
+) -> None:
+    points = [{"type": "nose", "x": 0.5, "y": 0.25, "confidence": 0.9}]
+    attributes = {
+        "pose": {"keypoints": points},
+        "segment": {"mask": encode_mask(np.array([[False, True]]))},
+    }
+    found = [TruthItem(kind, "person", LEFT, attributes=one) for kind, one in attributes.items()]
+    image = seed.image("1.jpg", size_px=(640, 480))
+    content = {"exhaustive": True, "made_by": "people", "items": [one.as_json() for one in found]}
+    with engine.begin() as connection:
+        connection.execute(
+            text("SELECT save_truth(:image, 'q', 'review', CAST(:truth AS jsonb))"),
+            {"image": image.image_id, "truth": json.dumps(content)},
+        )
+    cli("export", "out.json", "--truth", "q")
+    file = json.loads(Path("out.json").read_text("utf-8"))
+    pose, segment = sorted(file["annotations"], key=lambda one: str(one["retinue_kind"]))
+    assert (pose["keypoints"], pose["num_keypoints"]) == ([320, 120, 2], 1)
+    assert segment["segmentation"]["size"] == [480, 640]
+    assert "mask" not in segment
+    assert [one.get("keypoints") for one in file["categories"]] == [["nose"], None]
+    cli("import", "out.json", "--name", "back")
+    cli("export", "again.json", "--truth", "back")
+    assert json.loads(Path("again.json").read_text("utf-8"))["annotations"] == file["annotations"]
 
 
 NUMBERS = count()

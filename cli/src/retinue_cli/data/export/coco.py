@@ -47,7 +47,7 @@ def write_coco(
     are left out and counted.
 
     A detector's masks become ``segmentation``, at the size of the image, and its body points
-    ``keypoints``.
+    ``keypoints``, also those that people accepted.
 
     Recognized texts are in the category ``text``; ``retinue_text`` has the text.
 
@@ -130,9 +130,9 @@ def _others(image: SelectedImage) -> list[TruthItem]:
 
 
 def _segmentation(detection: SelectedDetection, size_px: tuple[int, int]) -> dict[str, Any]:
-    """Return the mask of a detector's finding, and its area in pixels."""
+    """Return the mask that a detector found, and its area in pixels."""
     stored = detection.attributes.get("mask")
-    if detection.run_id is None or not isinstance(stored, dict):
+    if not isinstance(stored, dict):
         return {}
     # Imported here, because few exports have masks.
     from PIL import Image
@@ -156,7 +156,7 @@ def _keypoints(
     points: dict[int, tuple[str, ...]],
     category: int,
 ) -> dict[str, Any]:
-    """Return the body points of a detector's finding, in pixels.
+    """Return the body points that a detector found, in pixels.
 
     Args:
         detection: The finding.
@@ -165,7 +165,7 @@ def _keypoints(
         category: The finding's category.
     """
     stored = detection.attributes.get("keypoints")
-    if detection.run_id is None or not isinstance(stored, list):
+    if not isinstance(stored, list):
         return {}
     names = tuple(str(one.get("type")) for one in stored if isinstance(one, dict))
     if not names or len(set(names)) < len(stored) or points.setdefault(category, names) != names:
@@ -188,6 +188,13 @@ def _skeleton(names: tuple[str, ...]) -> dict[str, Any]:
     return {"keypoints": names, "skeleton": limbs}
 
 
+def _is_shape(name: str, value: Any) -> bool:
+    """Return whether an attribute is a mask or body points as detectors return them."""
+    if name == "keypoints":
+        return isinstance(value, list) and any(isinstance(one, dict) for one in value)
+    return name == "mask" and isinstance(value, dict)
+
+
 def _annotation(
     number: int, image: int, category: int, detection: SelectedDetection, bbox: list[float]
 ) -> dict[str, Any]:
@@ -195,7 +202,10 @@ def _annotation(
     kept = {
         name: value
         for name, value in detection.attributes.items()
-        if detection.run_id is None and name != "id" and not name.startswith("retinue_")
+        if detection.run_id is None
+        and name != "id"
+        and not name.startswith("retinue_")
+        and not _is_shape(name, value)
     }
     origin: dict[str, Any] = {
         "retinue_run_id": detection.run_id, "retinue_detector": detection.detector
