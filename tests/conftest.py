@@ -23,10 +23,12 @@ from fakes.event_loop import run
 from fakes.server_folder import new_server_folder
 from hypothesis import HealthCheck, settings
 from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from retinue_history import ConnectionPool
+from retinue_history.db.engine import create_history_engine
 from retinue_history.schema.migrate import upgrade
 from retinue_sdk.cores import usable_cores
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 from xdist.scheduler import LoadScopeScheduling
 
 # platformdirs warns where there is none (a container), and here a warning is an error.
@@ -233,6 +235,14 @@ def pool(history_url: str) -> Iterator[ConnectionPool]:
         yield pool
 
 
+@pytest.fixture
+def engine(history_url: str) -> Iterator[Engine]:
+    """Yield an engine on a fresh, migrated database, as its superuser."""
+    engine = create_history_engine(history_url, application_name="test")
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture(scope="module")
 def shared_history_url(postgres_server: str, history_template: str) -> Iterator[str]:
     """Yield the URL of a migrated database for the tests of a module, for reading."""
@@ -259,16 +269,23 @@ def as_user() -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
-    """Yield an emulator of S3 and SQS, shared by all tests."""
-    emulator = Emulator(State(tmp_path_factory.mktemp("aws") / ".retinue"))
+def emulator_environment() -> EmulatorEnvironment:
+    """Return the installed emulator of AWS; skip the test if it can't be downloaded."""
+    environment = EmulatorEnvironment()
     try:
-        emulator.__enter__()
+        environment.ensure()
     except LaptopError as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"the emulator cannot be had: {error}")
-    try:
+        pytest.skip(f"no network for the emulator: {error}")
+    return environment
+
+
+@pytest.fixture(scope="session")
+def aws(
+    emulator_environment: EmulatorEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AwsEndpoint]:
+    """Yield an emulator of S3, SNS and SQS, shared by all tests."""
+    state = State(tmp_path_factory.mktemp("aws") / ".retinue")
+    with Emulator(state, environment=emulator_environment) as emulator:
         yield emulator.endpoint
-    finally:
-        emulator.stop()

@@ -20,9 +20,7 @@ from retinue_history import (
     RunRecord,
     VideoRecord,
 )
-from retinue_history.db.engine import create_history_engine
 from retinue_sdk import ImageReference
-from sqlalchemy import Engine
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SIZE_PX = (640, 480)
@@ -105,13 +103,6 @@ class Seed:
             detections=tuple(DetectionRecord("label", *fields) for fields in found),
         )
         assert self._history.record([], [run])
-
-
-@pytest.fixture
-def engine(history_url: str) -> Iterator[Engine]:
-    engine = create_history_engine(history_url, application_name="test")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from fakes.waiting import eventually
-from retinue_cli.local import LaptopError
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_deploy.account import Account
@@ -26,14 +25,10 @@ ACCOUNT = "000000000000"
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
+def emulator(
+    emulator_environment: EmulatorEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AwsEndpoint]:
     """Yield the laptop's emulator, with ECR besides."""
-    try:
-        python = EmulatorEnvironment().ensure()
-    except LaptopError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no network for the emulator: {error}")
     folder = tmp_path_factory.mktemp("emulator")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -45,7 +40,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(
-            [python, "-I", "-m", "ministack"],
+            [emulator_environment.python, "-I", "-m", "ministack"],
             env=environment, cwd=folder, stdout=log, stderr=log,
         ) as process,
     ):  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from acceptance.command_line import CommandLine
-from retinue_cli.local import Emulator, LaptopError, State, package_photographs
+from retinue_cli.local import Emulator, State, package_photographs
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
 PAGE = "README.md"
@@ -40,18 +40,6 @@ def commands(blocks: list[Any]) -> list[str]:
         for line in block.code.splitlines()
         if line
     ]
-
-
-@pytest.fixture
-def emulator_environment() -> EmulatorEnvironment:
-    environment = EmulatorEnvironment()
-    try:
-        environment.ensure()
-    except LaptopError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no network for the emulator: {error}")
-    return environment
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Real services for the tests of the laptop; nothing here is simulated."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
-from retinue_cli.local.emulator_environment import EmulatorEnvironment
+from retinue_cli.local import State
 
 
 @pytest.fixture
@@ -25,27 +23,6 @@ def short_path() -> Iterator[Path]:
 @pytest.fixture
 def state(short_path: Path) -> State:
     return State(short_path / ".retinue")
-
-
-@pytest.fixture(scope="session")
-def emulator_environment() -> EmulatorEnvironment:
-    environment = EmulatorEnvironment()
-    try:
-        environment.ensure()
-    except LaptopError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no network for the emulator: {error}")
-    return environment
-
-
-@pytest.fixture(scope="session")
-def endpoint(
-    emulator_environment: EmulatorEnvironment, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AwsEndpoint]:
-    state = State(tmp_path_factory.mktemp("emulator") / ".retinue")
-    with Emulator(state, environment=emulator_environment) as emulator:
-        yield emulator.endpoint
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_an_endpoint_where_nobody_answers_is_an_error_with_a_remedy(url: str) ->
 
 
 def test_the_users_own_aws_and_proxy_play_no_part(
-    endpoint: AwsEndpoint, monkeypatch: pytest.MonkeyPatch
+    aws: AwsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     misleading = {
         "AWS_PROFILE": "production",
@@ -69,9 +69,9 @@ def test_the_users_own_aws_and_proxy_play_no_part(
     }
     for name, value in misleading.items():
         monkeypatch.setenv(name, value)
-    endpoint.check()
+    aws.check()
 
-    variables = endpoint.environment({"PATH": os.defpath, **misleading})
+    variables = aws.environment({"PATH": os.defpath, **misleading})
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"} & variables.keys()
     assert variables["NO_PROXY"] == "example.com,127.0.0.1"
     program = (
@@ -80,7 +80,7 @@ def test_the_users_own_aws_and_proxy_play_no_part(
         " Params={'Bucket': 'b', 'Key': 'k'}).partition('?')[0])"
     )
     # By a name, not an address: there boto3 would put the bucket in front of the host.
-    named = AwsEndpoint(endpoint.url.replace("127.0.0.1", "localhost"))
+    named = AwsEndpoint(aws.url.replace("127.0.0.1", "localhost"))
     said = subprocess.run(
         [sys.executable, "-c", program],
         env=named.environment(variables),
@@ -89,7 +89,7 @@ def test_the_users_own_aws_and_proxy_play_no_part(
         text=True,
     ).stdout.split()
     assert said == ["us-east-1", f"{named.url}/b/k"]
-    buckets = endpoint.client("s3").list_buckets()["Buckets"]
+    buckets = aws.client("s3").list_buckets()["Buckets"]
     assert "plain-boto3" in [bucket["Name"] for bucket in buckets]
 
 

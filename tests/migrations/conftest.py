@@ -16,8 +16,6 @@ import psycopg
 import pytest
 from fakes.server_folder import new_server_folder
 from retinue_history import ConnectionPool, History, ImageRecord, RunKey, RunRecord
-from retinue_history.db.engine import create_history_engine
-from sqlalchemy import Engine
 
 _POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -35,14 +33,6 @@ def _image_id(bucket: str, key: str, version: str) -> UUID:
 def image_id() -> Callable[[str, str, str], UUID]:
     """Return the Python twin of the SQL function."""
     return _image_id
-
-
-@pytest.fixture
-def engine(history_url: str) -> Iterator[Engine]:
-    """Yield an engine on a fresh, migrated database."""
-    engine = create_history_engine(history_url, application_name="test")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

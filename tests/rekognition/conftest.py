@@ -69,6 +69,14 @@ def endpoint(store: Store) -> Iterator[Endpoint]:
 
 
 @pytest.fixture
+def cloud() -> Iterator[Endpoint]:
+    """Yield an endpoint for which every object exists."""
+    with Endpoint() as served:
+        yield served
+        assert served.broken == []
+
+
+@pytest.fixture
 def stored(store: Store) -> Callable[..., Image]:
     """Puts an image into the store; reading it through the worker fails the test."""
 

@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-import pytest
 from fakes.rig import Rig
 from retinue_cli.local import package_photographs
 from retinue_history import ConnectionPool, History
@@ -19,13 +18,6 @@ POINTS = (
     EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue"),
     EntryPoint("onnx", "retinue_onnx.plugin", "retinue"),
 )
-
-
-@pytest.fixture
-def cloud() -> Iterator[Endpoint]:
-    with Endpoint() as served:
-        yield served
-        assert served.broken == []
 
 
 def test_the_page_says_what_it_saves(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -22,7 +22,6 @@ from retinue_cli.app import retinue as retinue_command
 from retinue_cli.faces import forget as forgetting
 from retinue_cli.faces.service import IAM_ACTIONS
 from retinue_history import ConnectionPool, History, Jobs
-from retinue_history.db.engine import create_history_engine
 from retinue_history.privacy.erasure import Erasures, PersonNames
 from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
 from retinue_rekognition_emulator.video.objects import videos_of
@@ -78,13 +77,6 @@ def cloud(
     cloud = Cloud(endpoint, rekognition, history_url, tmp_path)
     cloud("create", "staff")
     return cloud
-
-
-@pytest.fixture
-def engine(history_url: str) -> Iterator[Engine]:
-    engine = create_history_engine(history_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -31,14 +31,6 @@ def rig(history_url: str) -> Iterator[Rig]:
     pool.close()
 
 
-@pytest.fixture
-def cloud() -> Iterator[Endpoint]:
-    """Yield an endpoint for which every object exists."""
-    with Endpoint() as served:
-        yield served
-        assert served.broken == []
-
-
 def test_two_detectors_through_throttling_and_expired_credentials(
     rig: Rig, cloud: Endpoint
 ) -> None:

@@ -1,13 +1,12 @@
 """A person who was forgotten is in no answer and no truth, and gets into none again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 from retinue_history import ConnectionPool, History, ImageRecord
 from retinue_history.db.connections import Connection
-from retinue_history.db.engine import create_history_engine
 from retinue_history.privacy.erasure import Erasures, PersonNames
 from retinue_history.review.answer import Answer, AnswerItem, Shown
 from retinue_history.review.answers import CORRECTIONS, save_answer
@@ -18,13 +17,6 @@ from sqlalchemy import Engine
 
 NAMES = PersonNames(frozenset({"face-1", "ann-x7"}), frozenset({"Ann"}))
 LEFT = (0.1, 0.1, 0.3, 0.3)
-
-
-@pytest.fixture
-def engine(history_url: str) -> Iterator[Engine]:
-    engine = create_history_engine(history_url, application_name="test")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

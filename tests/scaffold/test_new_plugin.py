@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import uv
 from PIL import Image as Pillow
-from retinue_cli.local import Emulator, LaptopError, Photograph, State, upload, wire
+from retinue_cli.local import Emulator, Photograph, State, upload, wire
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from retinue_cli.plugin_dev.scaffold import TEMPLATE, PluginNames, write_plugin
 from retinue_sdk import ConfigurationError
@@ -124,18 +124,13 @@ def test_its_tests_pass_beside_the_released_wheels(
 
 @pytest.mark.wheels
 @pytest.mark.timeout(300)
-def test_a_worker_runs_it(python: Path, folder: Path, history_url: str) -> None:
-    environment = EmulatorEnvironment()
-    try:
-        environment.ensure()
-    except LaptopError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no network for the emulator: {error}")
+def test_a_worker_runs_it(
+    python: Path, folder: Path, history_url: str, emulator_environment: EmulatorEnvironment
+) -> None:
     picture = Pillow.new("RGB", (200, 100), "black")
     picture.paste("white", (50, 25, 100, 75))
     picture.save(folder / "lamp.png")
-    with Emulator(State(folder / ".retinue"), environment=environment) as emulator:
+    with Emulator(State(folder / ".retinue"), environment=emulator_environment) as emulator:
         endpoint = emulator.endpoint
         wiring = wire(endpoint, "scaffold")
         upload(endpoint, "scaffold", [Photograph(folder / "lamp.png", "lamp.png")])
