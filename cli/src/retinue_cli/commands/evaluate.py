@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from retinue_history.analysis.selection import Selection
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
@@ -14,13 +15,12 @@ from retinue_cli.commands.diff import RunsSelector
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.misspelt import misspelt
-from retinue_cli.options.selection import image_options, selection
+from retinue_cli.options.selection import image_options
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
 
 if TYPE_CHECKING:
     from retinue_history.analysis.comparison import Side
-    from retinue_history.analysis.selection import Selection
     from retinue_history.db.snapshot import Snapshot
 
     from retinue_cli.data.evaluation.collect import Collected
@@ -117,7 +117,7 @@ def evaluate(
     from retinue_cli.data.evaluation.sample import EvaluationTask
     from retinue_cli.output import evaluation_table as told
 
-    what = replace(selection(selected), latest=False)
+    what = replace(Selection(**selected), latest=False)
     title = f"{_name(detector)} against {ground_truth}"
     with reader_url(Settings.load()) as url, snapshot(url) as history:
         truth = _truth(url, history, ground_truth, bucket, what)
@@ -173,7 +173,7 @@ def evaluate(
 
 
 def _truth(
-    url: str, history: "Snapshot", ground_truth: str, bucket: str | None, what: "Selection"
+    url: str, history: "Snapshot", ground_truth: str, bucket: str | None, what: Selection
 ) -> "Truth":
     """Return the ground truth from a file if it exists, otherwise from runs."""
     from retinue_history.analysis.comparison import Side

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import click
+from retinue_history.analysis.selection import Selection
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.misspelt import misspelt
-from retinue_cli.options.selection import selection, selection_options
+from retinue_cli.options.selection import selection_options
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
 from retinue_cli.output.terminal import binary_data_output
@@ -23,12 +24,11 @@ from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
     from retinue_history.analysis.comparison import Side
-    from retinue_history.analysis.selection import Selection
     from retinue_history.db.snapshot import Snapshot
 
     from retinue_cli.data.export import Advance, Written
 
-    Write: TypeAlias = Callable[["Snapshot", "Selection", BinaryIO, "Advance"], "Written"]
+    Write: TypeAlias = Callable[["Snapshot", Selection, BinaryIO, "Advance"], "Written"]
 
 FORMATS = {
     "parquet": (".parquet",),
@@ -119,7 +119,7 @@ def export(
             "a truth is exported as COCO, Label Studio or a manifest; for rows, query the view "
             "ground_truth"
         )
-    what = selection(selected)
+    what = Selection(**selected)
     began = time.monotonic()
     settings = Settings.load()
     try:

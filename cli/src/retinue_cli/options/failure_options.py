@@ -7,7 +7,7 @@ import click
 from retinue_sdk import S3Uri
 
 from retinue_cli.options.s3_uri_type import S3UriType
-from retinue_cli.options.timestamp import MEANING, Timestamp
+from retinue_cli.options.timestamp import SINCE, UNTIL
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,12 +20,8 @@ def failure_options(command: F) -> F:
             click.option(
                 "--error-code", help="Only runs with this error code; see docs/errors.md."
             ),
-            click.option(
-                "--since", type=Timestamp(), help=f"Only runs since this time: {MEANING}."
-            ),
-            click.option(
-                "--until", type=Timestamp(), help="Only runs before this time; format as --since."
-            ),
+            SINCE,
+            UNTIL,
             click.option(
                 "--prefix",
                 type=S3UriType(),

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from retinue_history.analysis.selection import ImageName, Selection
+from retinue_history.analysis.selection import ImageName
 
-from retinue_cli.options.timestamp import MEANING, Timestamp
+from retinue_cli.options.timestamp import SINCE, UNTIL
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +47,17 @@ def _names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     return tuple(name.strip() for names in value for name in names.split(",") if name.strip())
 
 
-_OPTIONS = (
+_PREFIX = click.option(
+    "--prefix", type=Prefix(), help="Only keys with this prefix, or s3://bucket/prefix."
+)
+_IMAGE = click.option(
+    "--image",
+    "images",
+    type=ImageArgument(),
+    multiple=True,
+    help="Only this image: its id, s3://bucket/key, or key; repeatable.",
+)
+_ALL = (
     click.option(
         "--latest/--all",
         "latest",
@@ -55,10 +65,8 @@ _OPTIONS = (
         show_default=True,
         help="Latest detections of images that still exist, or all detections.",
     ),
-    click.option("--since", type=Timestamp(), help=f"Only runs since this time: {MEANING}."),
-    click.option(
-        "--until", type=Timestamp(), help="Only runs before this time; format as --since."
-    ),
+    SINCE,
+    UNTIL,
     click.option(
         "--detector",
         "detectors",
@@ -71,37 +79,18 @@ _OPTIONS = (
     click.option(
         "--min-confidence", type=click.FloatRange(0, 1), help="Minimum confidence of detections."
     ),
-    click.option(
-        "--prefix", type=Prefix(), help="Only keys with this prefix, or s3://bucket/prefix."
-    ),
-    click.option(
-        "--image",
-        "images",
-        type=ImageArgument(),
-        multiple=True,
-        help="Only this image: its id, s3://bucket/key, or key; repeatable.",
-    ),
+    _PREFIX,
+    _IMAGE,
 )
-
-
-_OF_IMAGES = tuple(_OPTIONS[place] for place in (1, 2, 6, 7))
-"""Options that select images and times, but not findings."""
 
 
 def selection_options(command: F) -> F:
     """Add the options to a command, with the parameters ``**selected`` for ``Selection``."""
-    for option in reversed(_OPTIONS):
+    for option in reversed(_ALL):
         command = option(command)
     return command
 
 
 def image_options(command: F) -> F:
-    """Add the options for images and times to a command, with the parameters ``**selected``."""
-    for option in reversed(_OF_IMAGES):
-        command = option(command)
-    return command
-
-
-def selection(selected: dict[str, Any]) -> Selection:
-    """Return the selection of the options."""
-    return Selection(**selected)
+    """Add the options for images and times, as ``selection_options`` does."""
+    return SINCE(UNTIL(_PREFIX(_IMAGE(command))))

@@ -1,4 +1,4 @@
-"""A command's option with a time."""
+"""A command's options with a time."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -49,3 +49,9 @@ class Timestamp(click.ParamType[datetime]):
             if since is not None and until is not None and since >= until:
                 self.fail("--since must be before --until", param, ctx)
         return moment
+
+
+SINCE = click.option("--since", type=Timestamp(), help=f"Only runs since this time: {MEANING}.")
+UNTIL = click.option(
+    "--until", type=Timestamp(), help="Only runs before this time; format as --since."
+)
