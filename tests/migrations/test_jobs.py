@@ -108,7 +108,7 @@ def test_from_an_event_to_rows_with_times(
     assert (job.image, job.video, job.attempt, job.has_slot) == (clip, None, 1, False)
     assert reserve(jobs, job) == Slot.GRANTED
     assert rows(engine, SLOTS) == [(1,)]
-    jobs.started(job, "provider 1", look_after_seconds=0)
+    jobs.started(job, "provider 1", after_seconds=0)
     (job,) = claim(jobs)
     assert (job.provider_job_id, job.has_slot, job.expected) == ("provider 1", True, COST)
     assert rows(engine, "SELECT state, worker, expected_usd FROM open_jobs") == [
@@ -241,8 +241,8 @@ def test_a_worker_that_lost_its_claim_changes_nothing(
     before = rows(engine, "SELECT * FROM jobs")
     calls: list[Callable[[], Any]] = [
         lambda: reserve(jobs, late),
-        lambda: jobs.started(late, "p", look_after_seconds=0),
-        lambda: jobs.release(late, look_after_seconds=0, problem="x"),
+        lambda: jobs.started(late, "p", after_seconds=0),
+        lambda: jobs.release(late, after_seconds=0, problem="x"),
         lambda: jobs.look_again(late, after_seconds=0),
         lambda: jobs.restart(late, after_seconds=0, problem="x"),
         lambda: jobs.renew(late, 60),
@@ -252,10 +252,10 @@ def test_a_worker_that_lost_its_claim_changes_nothing(
         with pytest.raises(StaleJobError):
             call()
     assert rows(engine, "SELECT * FROM jobs") == before
-    jobs.started(job, "p", look_after_seconds=0)
+    jobs.started(job, "p", after_seconds=0)
     (job,) = claim(jobs)
     with pytest.raises(StaleJobError):
-        jobs.release(job, look_after_seconds=0, problem="it is started")
+        jobs.release(job, after_seconds=0, problem="it is started")
     jobs.finish(job, ended(job, run), image=job.image)
     for call in (*calls, lambda: jobs.finish(job, ended(job, run), image=job.image)):
         with pytest.raises(StaleJobError):
@@ -272,7 +272,7 @@ def test_a_message_of_the_service_is_a_hint(
     (job,) = claim(jobs)
     reserve(jobs, job)
     assert jobs.hint("foreign", job.token)  # before the id is known
-    jobs.started(job, "provider 1", look_after_seconds=1000)
+    jobs.started(job, "provider 1", after_seconds=1000)
     (job,) = claim(jobs)
     jobs.look_again(job, after_seconds=1000)
     assert claim(jobs) == []
@@ -299,9 +299,9 @@ def test_jobs_of_the_asked_configurations_are_claimed_started_ones_first(
     first, *rest = claim(jobs)
     assert [job.image.key for job in (first, *rest)] == [clip.key for clip in clips]
     for job in rest:
-        jobs.release(job, look_after_seconds=0, problem="not yet")
+        jobs.release(job, after_seconds=0, problem="not yet")
     reserve(jobs, first, slots=2)
-    jobs.started(first, "p", look_after_seconds=0)
+    jobs.started(first, "p", after_seconds=0)
     found = claim(jobs, limit=3, slots={"service": 2})
     assert [job.provider_job_id for job in found] == ["p", None]
     jobs.look_again(found[0], after_seconds=0)
@@ -323,7 +323,7 @@ def test_slots_and_budget_are_never_exceeded(
         granted = [job for job in mine if reserve(jobs, job, slots=20) == Slot.GRANTED]
         for job in mine:
             if job not in granted:
-                jobs.release(job, look_after_seconds=0, problem="no slot")
+                jobs.release(job, after_seconds=0, problem="no slot")
         return granted
 
     def spend(holder: str, mine: Sequence[OpenJob]) -> None:
@@ -400,11 +400,11 @@ def _step(jobs: Jobs, job: OpenJob, service: Service, run: Make, slots: int) -> 
         answer = jobs.reserve_slot(job, slots=slots, budget_usd=None, expected=charge)
         yield
         if answer != Slot.GRANTED:
-            jobs.release(job, look_after_seconds=0, problem=answer)
+            jobs.release(job, after_seconds=0, problem=answer)
             return
         job_id = service.start(job.token)
         yield
-        jobs.started(job, job_id, look_after_seconds=0)
+        jobs.started(job, job_id, after_seconds=0)
         return
     outcome = service.result(job.provider_job_id)
     yield
@@ -538,7 +538,7 @@ def test_jobs_of_images_that_go_are_dropped_and_what_is_under_way_is_charged(
     for job in claimed:
         assert reserve(jobs, job, slots=9) == Slot.GRANTED
         if "started" in job.image.key:
-            jobs.started(job, job.image.key, look_after_seconds=0)
+            jobs.started(job, job.image.key, after_seconds=0)
         else:
             jobs.restart(job, after_seconds=0, problem="it failed", billed_units=Decimal(1))
     held = claim(jobs)

@@ -317,20 +317,20 @@ class Jobs:
             raise _stale(job)
         return Slot(answer)
 
-    def started(self, job: OpenJob, provider_job_id: str, *, look_after_seconds: float) -> None:
+    def started(self, job: OpenJob, provider_job_id: str, *, after_seconds: float) -> None:
         """Record the service's id of a job that has a slot, and end the claim.
 
         Raises:
             StaleJobError: The job is no longer the worker's, or has no slot.
         """
-        given = {"provider_job_id": provider_job_id, "after_seconds": look_after_seconds}
+        given = {"provider_job_id": provider_job_id, "after_seconds": after_seconds}
         self._change(job, _STARTED, {**given, "billed_units": 0})
 
     def release(
         self,
         job: OpenJob,
         *,
-        look_after_seconds: float,
+        after_seconds: float,
         problem: str,
         billed_units: Decimal = Decimal(0),
     ) -> None:
@@ -342,7 +342,7 @@ class Jobs:
         Raises:
             StaleJobError: The job is no longer the worker's, or is started.
         """
-        self._change(job, _RELEASE, _again(look_after_seconds, problem, billed_units))
+        self._change(job, _RELEASE, _again(after_seconds, problem, billed_units))
 
     def look_again(
         self,

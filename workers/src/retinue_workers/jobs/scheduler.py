@@ -440,7 +440,7 @@ class JobScheduler:
             if not isinstance(job_id, str) or not _is_id(job_id):
                 return InvalidAnswerError(f"start_job returned {job_id!r:.100}, not a job's id")
             started = partial(
-                self._ready_jobs.started, job, job_id, look_after_seconds=self._times.first_look
+                self._ready_jobs.started, job, job_id, after_seconds=self._times.first_look
             )
             await self._ask(started)
         runner.resume()
@@ -517,7 +517,7 @@ class JobScheduler:
             release = partial(
                 self._ready_jobs.release,
                 work.job,
-                look_after_seconds=seconds,
+                after_seconds=seconds,
                 problem=reason,
                 billed_units=billed,
             )
