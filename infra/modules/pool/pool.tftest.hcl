@@ -170,6 +170,11 @@ run "scaling" {
   }
 
   assert {
+    condition     = aws_cloudwatch_metric_alarm.wake[0].evaluation_periods == 2 && anytrue([for query in aws_cloudwatch_metric_alarm.wake[0].metric_query : strcontains(coalesce(query.expression, "-"), "in_flight > 0, 0, visible")])
+    error_message = "a number of tasks that is reported late must not start another"
+  }
+
+  assert {
     condition     = one(aws_appautoscaling_policy.sleep[0].step_scaling_policy_configuration[0].step_adjustment[*].scaling_adjustment) == 0 && anytrue([for query in aws_cloudwatch_metric_alarm.sleep[0].metric_query : query.expression == "visible + in_flight"])
     error_message = "the pool must go back to zero when nothing is visible or in flight"
   }

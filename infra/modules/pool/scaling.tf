@@ -4,8 +4,11 @@
 #   tasks    = backlog ÷ number of messages that one task processes within the latency target
 #
 # Target tracking holds backlog per task at that number. It multiplies, so it can neither leave zero
-# nor be trusted to return there: two alarms do that. All of them count messages in flight, so that a
-# task is never stopped because the last messages are being worked on.
+# nor be trusted to return there: two alarms do that. Both target tracking and the alarm that stops the last
+# task count messages in flight, so that it is never stopped because they are being worked on.
+#
+# Container Insights may report running tasks later than SQS reports messages. A minute without their number is
+# no data for target tracking.
 
 locals {
   backlog_per_task = max(1, floor(var.config.images_per_minute_per_task * var.config.latency_target_seconds / 60))
@@ -69,7 +72,7 @@ resource "aws_appautoscaling_policy" "backlog" {
       metrics {
         id          = "backlog_per_task"
         label       = "Messages, visible and in flight, per running task"
-        expression  = "(visible + in_flight) / IF(FILL(running, 0) > 0, running, 1)"
+        expression  = "(visible + in_flight) / IF(running > 0, running, 1)"
         return_data = true
       }
     }
@@ -125,13 +128,14 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   alarm_description   = "Scaling, no cause for concern: messages wait and no task runs."
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  evaluation_periods  = 1
+  evaluation_periods  = 2
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_appautoscaling_policy.wake[0].arn]
 
+  # While tasks run, messages are in flight, or at least the minute before has their number.
   metric_query {
     id          = "asleep_with_backlog"
-    expression  = "IF(FILL(running, 0) > 0, 0, visible + in_flight)"
+    expression  = "IF(FILL(running, 0) > 0 OR in_flight > 0, 0, visible)"
     label       = "Messages while no task runs"
     return_data = true
   }
