@@ -161,6 +161,23 @@ def test_boxes_are_drawn_by_dragging_by_clicks_and_by_keys(
     assert marked["typed"] == pytest.approx((0.305, 0.3, 0.4, 0.405))
 
 
+def test_a_box_whose_label_is_cancelled_is_not_added(task: Page) -> None:
+    press(task, "n", "n")
+    task.keyboard.type("kept")
+    press(task, "Enter")
+    expect(task.locator("#status")).to_have_text("Arrow keys move the box.")
+    press(task, "n", "n", "Escape", "ArrowUp")
+    expect(task.locator("#items .selected")).to_contain_text("undecided")
+    expect(task.locator("#items li")).to_have_count(2)
+    press(task, "n", "n")
+    task.get_by_role("button", name="Cancel").click()
+    expect(task.locator("#items li")).to_have_count(2)
+    press(task, "n", "n", "Delete", "Enter")
+    expect(task.locator("#items li")).to_have_count(2)
+    press(task, "l", "Escape")
+    expect(task.locator("#items .add bdi")).to_have_text("kept")
+
+
 def test_a_palm_beside_the_pointer_does_not_move_its_box(task: Page) -> None:
     palm = """(canvas, name) => canvas.dispatchEvent(new PointerEvent(name,
         { pointerId: 77, bubbles: true, button: 0, clientX: 600, clientY: 400 }))"""

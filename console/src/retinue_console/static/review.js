@@ -12,6 +12,7 @@ const MAX_SECONDS = 86_400; // that an answer may have taken
 const RECENT = "retinue-recent-labels";
 const REPEATED = new Set(["next", "previous", "zoomIn", "zoomOut"]); // actions of a key that is held
 const WORDS = { accept: "accepted", reject: "rejected", change: "changed", add: "added", unsure: "unsure" };
+const ARROWS = { choose: "Arrow keys choose findings.", move: "Arrow keys move the box.", resize: "Arrow keys resize the box." };
 const SIGNS = { accept: "✓", reject: "✗", change: "✎", add: "+", unsure: "?" };
 
 const page = document.getElementById("review");
@@ -33,7 +34,7 @@ let key = uuid();
 let sent = ""; // the last body sent with the key
 let isSaving = false;
 let isUndoAsked = false; // of the save that is on its way
-let labelled = null; // receives the label that is asked for
+let labelled = null; // what to do with the label that is asked for
 let isWarned = false; // that undecided findings are left out
 let seconds = 0;
 let since = document.hidden ? null : performance.now();
@@ -241,8 +242,8 @@ function remember(label) {
   store("localStorage", RECENT, [label, ...recent().filter((one) => one !== label)].slice(0, 9));
 }
 
-/** Ask for a label, and call `chosen` with it. */
-function askLabel(current, chosen) {
+/** Ask for a label, and call `chosen` with it, or `cancelled`. */
+function askLabel(current, chosen, cancelled = () => {}) {
   const input = find("label-input");
   find("label-list").replaceChildren(...suggestions().map((label) => Object.assign(document.createElement("option"), { value: label })));
   find("recent").replaceChildren(
@@ -255,17 +256,21 @@ function askLabel(current, chosen) {
     }),
   );
   input.value = current;
-  labelled = chosen;
+  labelled = { chosen, cancelled };
   find("label-dialog").showModal();
   input.select();
 }
 
-/** Close the dialog with a label. Its "close" event isn't used: it can come after the next dialog opened. */
+/** Close the dialog with a label; without one, it is cancelled. */
 function answerLabel(label) {
+  const { chosen, cancelled } = labelled;
+  labelled = null;
   find("label-dialog").close();
-  if (label !== "") {
+  if (label === "") {
+    cancelled();
+  } else {
     remember(label);
-    labelled(label);
+    chosen(label);
   }
   find("stage").focus({ preventScroll: true });
 }
@@ -287,7 +292,12 @@ function addLabel(label) {
 
 function drawn(box) {
   add(box, recent()[0] ?? suggestions()[0] ?? "thing");
-  askLabel(items[selected].label, (label) => edit(selected, { label }));
+  const cancelled = () => {
+    arrows = "choose";
+    decide("reject");
+    say("");
+  };
+  askLabel(items[selected].label, (label) => edit(selected, { label }), cancelled);
 }
 
 function time() {
@@ -396,6 +406,7 @@ const acts = {
     if (boxes.isDrawing) {
       boxes.draw(false);
       arrows = "move";
+      say(ARROWS.move);
       drawn([0.3, 0.3, 0.4, 0.4]);
     } else {
       boxes.draw(true);
@@ -405,7 +416,7 @@ const acts = {
   newLabel: () => askLabel("", addLabel),
   arrows: () => {
     arrows = { choose: "move", move: "resize", resize: "choose" }[arrows];
-    say({ choose: "Arrow keys choose findings.", move: "Arrow keys move the box.", resize: "Arrow keys resize the box." }[arrows]);
+    say(ARROWS[arrows]);
   },
   exhaustive: () => {
     find("exhaustive").checked = !find("exhaustive").checked;
@@ -522,6 +533,10 @@ find("keys-on").addEventListener("change", (event) => {
 find("label-dialog").addEventListener("submit", (event) => {
   event.preventDefault();
   answerLabel(find("label-input").value.trim());
+});
+find("label-dialog").addEventListener("close", () => {
+  // It can come after the next dialog opened.
+  if (labelled !== null && !find("label-dialog").open) answerLabel("");
 });
 document.addEventListener("keydown", onKey);
 document.addEventListener("visibilitychange", () => {
