@@ -178,6 +178,29 @@ def test_a_box_whose_label_is_cancelled_is_not_added(task: Page) -> None:
     expect(task.locator("#items .add bdi")).to_have_text("kept")
 
 
+def test_choosing_a_finding_scrolls_the_list_and_not_the_page(
+    page: Page, address: str, record: Record
+) -> None:
+    labels = [f"thing {number}" for number in range(30)]
+    image = record("scrolled.jpg", things=[("animal", one) for one in labels])
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"{address}/review/corrections?image={image}")
+    for _ in range(2):
+        press(page, *["ArrowDown"] * 15)
+        chosen = page.locator("#items .selected")
+        seen = """line => {
+            const [own, list] = [line, line.parentNode].map(one => one.getBoundingClientRect());
+            return own.top >= list.top - 1 && own.bottom <= list.bottom + 1;
+        }"""
+        assert chosen.evaluate(seen)
+        assert page.evaluate("scrollY") == 0
+    expect(chosen.locator("bdi")).to_have_text("thing 0")
+    chosen.locator(".finding").focus()
+    press(page, "ArrowUp")
+    expect(page.locator("#items .selected .finding")).to_be_focused()
+    expect(page.locator("#items .selected")).to_be_in_viewport()
+
+
 def test_a_palm_beside_the_pointer_does_not_move_its_box(task: Page) -> None:
     palm = """(canvas, name) => canvas.dispatchEvent(new PointerEvent(name,
         { pointerId: 77, bubbles: true, button: 0, clientX: 600, clientY: 400 }))"""

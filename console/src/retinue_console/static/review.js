@@ -150,14 +150,21 @@ function toolsOf(item) {
 }
 
 function show() {
-  const hadFocus = find("items").contains(document.activeElement) ? document.activeElement.dataset : null;
-  find("items").replaceChildren(...items.map(lineOf));
+  const list = find("items");
+  const hadFocus = list.contains(document.activeElement);
+  list.replaceChildren(...items.map(lineOf));
   find("none").hidden = items.length > 0;
   boxes.show();
-  if (hadFocus?.select !== undefined || hadFocus?.act !== undefined) {
-    find("items").querySelector(".selected .finding")?.focus({ preventScroll: true });
+  const line = list.querySelector(".selected");
+  if (line === null) return;
+  if (hadFocus) {
+    line.querySelector(".finding").focus({ preventScroll: true });
+    line.scrollIntoView({ block: "nearest" });
+  } else {
+    // In the list alone: on a small screen, the page would scroll away from the picture.
+    const top = line.offsetTop - list.offsetTop;
+    list.scrollTop = Math.min(top, Math.max(list.scrollTop, top + line.offsetHeight - list.clientHeight));
   }
-  find("items").querySelector(".selected")?.scrollIntoView({ block: "nearest" });
 }
 
 /** Display the selected item in the elements that are there: the focus may be on its way to one of them. */
