@@ -27,6 +27,7 @@ from retinue_sdk import (
     RetriableError,
 )
 from retinue_sdk.plugins.manager import Plugins
+from retinue_workers.detectors.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 from retinue_workers.settings.isolation import Isolation
 
@@ -38,6 +39,18 @@ def children() -> list[psutil.Process]:
         for child in psutil.Process().children()
         if child.status() == psutil.STATUS_ZOMBIE or "spawn_main" in " ".join(child.cmdline())
     ]
+
+
+def kill_children() -> None:
+    killed = children()
+    for process in killed:
+        process.kill()
+    # With a thread left, it is a zombie that can't be reaped yet.
+    eventually(
+        lambda: all(
+            one.status() == psutil.STATUS_ZOMBIE and one.num_threads() == 1 for one in killed
+        )
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +113,51 @@ def test_a_plugin_that_is_one_file_works_in_a_process_of_its_own(tmp_path: Path)
     assert said[1] != os.getpid()
 
 
+LEAKING = """
+from retinue_sdk import Capabilities, Detector, DetectorOptions, Findings, Input
+
+class Leaking(Detector[DetectorOptions]):
+    name = "leaking"
+    version = "1"
+    capabilities = Capabilities(Input.BYTES)
+    leaked = b""
+
+    def detect(self, images):
+        self.leaked += b"1" * int(images[0].read())
+        return [Findings() for _ in images]
+"""
+
+
+def test_a_leak_is_told_from_an_image_that_needs_too_much(tmp_path: Path) -> None:
+    (tmp_path / "leaking.py").write_text(LEAKING)
+    [made] = Plugins((), folder=tmp_path).make({"leaking": {}})
+    isolated = IsolatedDetector(
+        made,
+        Isolation(max_memory_bytes=2**28),
+        limits=ImageLimits(),
+        timeout_seconds=30,
+        max_answer_bytes=100_000,
+    )
+
+    def crash(megabytes: int) -> bool:
+        image = Image.from_bytes(str(megabytes * 2**20).encode())
+        for _ in range(20):
+            try:
+                isolated.detect([image])
+            except RetriableError:
+                time.sleep(0.1)
+            except DetectorCrashedError as error:
+                return error.may_be_leak
+        raise AssertionError("no crash")
+
+    isolated.start()
+    try:
+        assert not crash(1_000)
+        assert crash(40)
+    finally:
+        isolated.close()
+
+
 CHANGING = """
 from pathlib import Path
 from retinue_sdk import Capabilities, Detector, DetectorOptions, Findings, Input
@@ -124,7 +182,7 @@ class Changing(Detector[DetectorOptions]):
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ("version", ConfigurationError, "has version 2, and this worker started with version 1"),
+        ("version", ConfigurationError, "has version 2.0, and this worker started with version 1"),
         ("model", ConfigurationError, "its model, or an option's default, changed"),
         ("start", DetectorNotReadyError, "cannot start another process: OSError: no driver"),
     ],
@@ -144,15 +202,13 @@ def test_a_later_process_has_the_same_detector_or_none(
         assert isolated.detect([Image.from_bytes(b"?")]) == [Findings()]
         match change:
             case "version":
-                code.write_text(CHANGING.replace('"1"', '"2"'))
+                code.write_text(CHANGING.replace('"1"', '"2.0"'))
             case "model":
                 model.write_text("m2")
             case "start":
                 model.chmod(0o755)
         assert isolated.detect([Image.from_bytes(b"?")]) == [Findings()], "the process remains"
-        for process in children():
-            process.kill()
-        eventually(lambda: all(one.status() == psutil.STATUS_ZOMBIE for one in children()))
+        kill_children()
 
         raised: list[Exception] = []
 
@@ -283,9 +339,7 @@ def test_a_hang_in_c_is_killed_and_its_thread_goes_on(rig: Rig) -> None:
 
 def test_a_process_that_dies_between_calls_costs_no_image(rig: Rig, logged: list[Any]) -> None:
     with rig.running({"echo": {}}, isolation={"echo": {}}):
-        for process in children():
-            process.kill()
-        eventually(lambda: all(one.status() == psutil.STATUS_ZOMBIE for one in children()))
+        kill_children()
         rig.upload("a.jpg")
         rig.wait_until_empty(60)
     assert rig.outcomes("echo") == ["succeeded"]
@@ -378,6 +432,7 @@ from fakes.rig import Rig
 from fakes.history import MemoryHistory
 from retinue_hostile.crashes import Crashes, CrashesOptions
 from retinue_sdk import Image, ImageLimits
+from retinue_workers.detectors.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 from retinue_workers.settings.isolation import Isolation
 from retinue_sdk.plugins.manager import Plugins

@@ -19,7 +19,7 @@ from retinue_sdk import (
     RetriableError,
 )
 from retinue_workers.detectors import load_limit, suspects
-from retinue_workers.detectors.errors import DetectorCrashedError
+from retinue_workers.detectors.errors import DetectorCrashedError, ShortageError
 from retinue_workers.detectors.isolation.protocol import error_data, error_of
 from retinue_workers.detectors.load_limit import LoadLimit
 from retinue_workers.detectors.retry_policy import Answer
@@ -272,9 +272,7 @@ def test_a_suspect_that_ends_otherwise_opens_the_gate(monkeypatch: pytest.Monkey
     assert not judge.gate.reasons()
 
 
-def test_a_leak_that_ends_a_process_now_and_then_pauses_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_single_shortage_pauses_no_receiving(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = Judge()
     for _ in range(5):
         task = work.task()
@@ -283,6 +281,28 @@ def test_a_leak_that_ends_a_process_now_and_then_pauses_nothing(
         judge.suspects.note(task, Answer(Findings(), work.NOW))
         judge.suspects.acquit(task)
         judge.passes()
+
+
+def test_a_process_at_its_own_limit_lowers_no_load_unless_the_next_one_is_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge = Judge()
+    judge.load = judge.suspects._load = LoadLimit("x", 4, 2)
+    for _ in range(5):
+        task = work.task()
+        crash = DetectorCrashedError("it ran out of memory")
+        crash.may_be_leak = True
+        answer = judge.suspects.note(task, Answer(crash, work.NOW))
+        assert isinstance(answer.value, ShortageError)
+        assert answer.value.retry_after_seconds == 0
+        assert (judge.load.concurrency, judge.load.batch_size) == (4, 2)
+        judge.suspects.note(task, Answer(Findings(), work.NOW))
+        judge.suspects.acquit(task)
+    assert judge.pauses == []
+    task = work.task()
+    for _ in range(2):
+        judge.suspects.note(task, Answer(crash, work.NOW))
+    assert (judge.load.concurrency, judge.load.batch_size) == (4, 1)
 
 
 # A whole worker.

@@ -20,7 +20,13 @@ def wrong_number(results: int, images: int) -> InvalidAnswerError:
 
 
 class DetectorCrashedError(DetectorError):
-    """The detector's process ended during a call."""
+    """The detector's process ended during a call.
+
+    Attributes:
+        may_be_leak: Whether it reached its own memory limit after it had processed other images.
+    """
+
+    may_be_leak = False
 
 
 class MessageExpiredError(DetectorError):

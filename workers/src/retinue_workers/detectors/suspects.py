@@ -113,9 +113,17 @@ class Suspects:
 
     def _note_shortage(self, task: Task, answer: Answer, reason: str) -> tuple[bool, float]:
         """Return whether the image is the cause, and the detector's pause in seconds."""
+        value = answer.value
+        if (
+            isinstance(value, DetectorCrashedError)
+            and value.may_be_leak
+            and task not in self._suspects
+        ):
+            self._suspect(task, reason, closes_gate=False)  # a new process has room
+            return False, 0.0
         now = time.monotonic()
         began_at = now - answer.duration_ms * answer.batch_size / 1_000
-        # After a single one, as when a leak ends a detector's process, others may succeed.
+        # After a single one, others may succeed.
         self._suspect(task, reason, closes_gate=self._lacking_since is not None)
         if self._lacking_since is None:
             self._lacking_since = now

@@ -66,6 +66,11 @@ class ChildProcess:
         """Return whether the process is running."""
         return self._process.is_alive()
 
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Return whether the process has ended for lack of memory."""
+        return self._process.exitcode == child.OUT_OF_MEMORY
+
     def send(self, message: JsonMessage) -> None:
         """Send a message."""
         self.send_frame(pack(message))

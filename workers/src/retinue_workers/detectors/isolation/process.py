@@ -30,12 +30,14 @@ class DetectorProcess(ChildProcess):
 
     Attributes:
         model_version: The latest model version that the detector reported.
+        calls: Number of calls that it has answered.
     """
 
     def __init__(self, name: str, spec: "child.DetectorSpec") -> None:
         """Start the process. ``ready`` is set when its detector has started."""
         super().__init__(name, child.main, spec)
         self.model_version: str | None = None
+        self.calls = 0
         self._ready = False
 
     def ready(self, patience_seconds: float | None) -> bool:
@@ -98,6 +100,7 @@ class DetectorProcess(ChildProcess):
             while "load" in (message := self.receive()):
                 self._load(images, message["load"])
             frames = [self.receive_frame(max_bytes) for _ in images]
+        self.calls += 1
         self.model_version = message["model_version"]
         if "traceback" in message:
             log.error("detector_raised", detector=self.name, why=message["traceback"])

@@ -163,6 +163,8 @@ class IsolatedDetector:
             supervisor.end(process)
             if process.cause == TIMED_OUT:
                 raise DetectorTimeoutError(self._timeout_seconds) from error
+            has_limit = self._settings.max_memory_bytes is not None
+            error.may_be_leak = has_limit and process.is_out_of_memory and process.calls > 0
             self._crashed(str(error))
             raise
         except BaseException:
