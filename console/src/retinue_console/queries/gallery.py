@@ -606,8 +606,12 @@ def _has(view: str, image: str, matching: sql.Composable) -> sql.Composable:
     ).format(view=sql.Identifier(view), image=sql.Identifier(image), matching=matching)
 
 
-# Not EXISTS, for which the planner reads all detections of the labels: their index has no kind.
-_HAVE_TEXTS = "SELECT count(*) > 0 FROM detections WHERE kind = 'text' AND label = ANY ({})"
+# For EXISTS without the WITH, the planner reads all detections of the labels: their index has no
+# kind, and that of texts takes longer to its first row.
+_HAVE_TEXTS = """WITH texts AS MATERIALIZED (
+    SELECT FROM detections WHERE kind = 'text' AND label = ANY ({})
+)
+SELECT EXISTS (SELECT FROM texts)"""
 
 _COUNT = "SELECT count(*) FROM (SELECT FROM {source} LIMIT {limit}) AS counted"
 
