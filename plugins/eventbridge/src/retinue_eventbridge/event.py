@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from retinue_sdk import Detection, Run
@@ -59,7 +58,7 @@ def _detail(run: Run, kept: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "outcome": "succeeded" if run.succeeded else "failed",
         "error_code": run.error_code,
         "error_message": run.error_message,
-        "started_at": _time(run.started_at),
+        "started_at": run.started_at.isoformat(),
         "duration_ms": run.duration_ms,
         "price_usd": str(run.price_usd),
         "detection_count": len(run.detections),
@@ -78,10 +77,6 @@ def _detection(found: Detection) -> dict[str, Any]:
         if box is None
         else {"left": box.left, "top": box.top, "width": box.width, "height": box.height},
     }
-
-
-def _time(when: datetime) -> str:
-    return when.isoformat()
 
 
 def _json(value: object) -> str:

@@ -27,8 +27,6 @@ UNSUPPORTED_SUFFIXES = {
 }
 """Formats that Rekognition can't read, by the key's suffix. Other images are sent."""
 
-_USUAL_ENDINGS = (".jpg", ".jpeg", ".JPG", ".png")  # usual suffixes, which need no further check
-
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 

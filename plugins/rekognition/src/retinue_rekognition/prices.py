@@ -16,9 +16,6 @@ from decimal import Decimal
 
 from retinue_sdk import Price, Tier
 
-PRICES_AS_OF = "2026-10-07"
-"""The day of the prices."""
-
 
 def _tiers(*usd: str) -> tuple[Tier, ...]:
     limits = (1_000_000, 5_000_000, 35_000_000, None)
@@ -64,7 +61,7 @@ region.
 
 USD_PER_UNIT_MINUTE = Decimal(4) / 60
 """Price of an inference unit of Custom Labels per minute: $4 an hour in US East (N. Virginia), from
-the pricing page's worked example (as of ``PRICES_AS_OF``).
+the pricing page's worked example (as of 2026-10-07).
 """
 
 _GROUPS = {
