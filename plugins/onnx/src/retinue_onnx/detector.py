@@ -269,7 +269,7 @@ class OnnxDetector(RuntimeDetector[OptionsT], Generic[OptionsT, FoundT]):
         """Decode the image and place it on the network's canvas."""
         if self._decoder is not None:
             image = self._decoder.decoded(image)
-        return Placed(*self._running().layout.place(image))
+        return Placed(*self._started().layout.place(image))
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Return the findings. Images with equal canvas sizes pass through the network together."""
@@ -277,7 +277,7 @@ class OnnxDetector(RuntimeDetector[OptionsT], Generic[OptionsT, FoundT]):
 
     def find(self, images: Sequence[Image], prepare: Callable[[Image], Placed]) -> Sequence[Result]:
         """Return the findings in images that ``prepare`` places on this network's canvases."""
-        self._running()
+        self._started()
         results: dict[int, Result] = {}
         batches: dict[tuple[int, ...], dict[int, Placed]] = defaultdict(dict)
         for index, image in enumerate(images):
@@ -293,14 +293,14 @@ class OnnxDetector(RuntimeDetector[OptionsT], Generic[OptionsT, FoundT]):
 
     def _look_at(self, placed: Mapping[int, Placed]) -> dict[int, Result]:
         """Return findings by index, for any number of images with equal canvases."""
-        loaded, results = self._running(), dict[int, Result]()
+        loaded, results = self._started(), dict[int, Result]()
         most = loaded.batch or self._parallelism.images
         images = list(placed.items())
         for first in range(0, len(images), most):
             results |= self._look(loaded, dict(images[first : first + most]))
         return results
 
-    def _running(self) -> Loaded[FoundT]:
+    def _started(self) -> Loaded[FoundT]:
         if self._loaded is None:
             raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
         return self._loaded

@@ -269,7 +269,7 @@ class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
             for found in looked.detections
             if found.box is not None and (wanted is None or found.label in wanted)
         ]
-        layout = self._running().layout
+        layout = self._started().layout
         crops = [np.ascontiguousarray(inside(pixels, box)) for box in boxes]
         placed_crops = [Placed(*layout.place(Image.from_pixels(crop))) for crop in crops]
         results = self._look_at(dict(enumerate(placed_crops)))
