@@ -14,7 +14,7 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.intake.errors import QueueUnavailableError
 from retinue_workers.intake.queue_depth import dead_letter_queue_url, visible_messages
 from retinue_workers.intake.s3_event import MalformedEventError, parse
-from retinue_workers.intake.sqs import BATCH
+from retinue_workers.intake.sqs import BATCH, NO_SUCH_QUEUE
 
 from retinue_cli.replay.sender import Sender
 
@@ -28,7 +28,6 @@ as many are received as SQS allows in flight.
 """
 
 _QUIET_RECEIVES = 3  # SQS may return no messages although some exist, but rarely this often
-_GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _UNREADABLE_PART = re.compile(r"\B'[^']*'?|\[\d+\]|\b\d+")  # quoted, not an apostrophe
 
 UNRECORDED = "asks for images that could not be recorded"
@@ -234,7 +233,7 @@ def _unavailable(complaint: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        if isinstance(error, ClientError) and error.response["Error"]["Code"] in _GONE:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] in NO_SUCH_QUEUE:
             raise ConfigurationError(
                 f"{complaint}: the queue does not exist; check RETINUE_QUEUE_URL"
             ) from error

@@ -21,7 +21,9 @@ log = structlog.get_logger(__name__)
 BATCH = 10
 """Maximum number of messages in one call of SQS."""
 
-_GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+NO_SUCH_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+"""Error codes of a queue that doesn't exist."""
+
 
 _NO_ADDRESS = {"InvalidAddress", "AWS.SimpleQueueService.InvalidAddress"}
 
@@ -113,7 +115,7 @@ class SqsQueue:
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in _GONE:
+            if code in NO_SUCH_QUEUE:
                 raise ConfigurationError(
                     f"RETINUE_QUEUE_URL names a queue that does not exist: {self._url}"
                 ) from error
