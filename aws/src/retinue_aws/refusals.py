@@ -1,5 +1,6 @@
 """Distinguish an object that S3 refuses alone from a caller that it refuses all objects."""
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -34,6 +35,9 @@ SUSPECTS = 1_000
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects must be restored before they can be read."""
+
+TRANSIENT_KMS_ERROR = re.compile(r"KMS\..*(Throttling|Internal|Timeout|KeyUnavailable|Limit)")
+"""S3's codes for errors of KMS that don't depend on the key."""
 
 
 class Reply(Enum):

@@ -1,12 +1,11 @@
 """Ask S3 why Rekognition can't read an object."""
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
-from retinue_aws import ARCHIVED, RefusedObjects, Reply, Verdict, neighbours
+from retinue_aws import ARCHIVED, TRANSIENT_KMS_ERROR, RefusedObjects, Reply, Verdict, neighbours
 from retinue_sdk import (
     DetectorError,
     ImageReference,
@@ -25,9 +24,6 @@ ANY_ETAG = "*"
 
 _GONE = frozenset({"404", "405", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed"})
 """S3 returns 405 for a delete marker."""
-
-_KMS_PASSES = re.compile(r"KMS\..*(Throttling|Internal|Timeout|KeyUnavailable|Limit)")
-"""Errors of KMS that don't depend on the key."""
 
 
 class _ElsewhereError(Exception):
@@ -189,7 +185,7 @@ def _explain(error: ClientError, reference: ImageReference, complaint: str) -> D
         )
     if code == "InvalidObjectState":
         return _archived(reference)
-    if status in {408, 429} or status >= 500 or _KMS_PASSES.match(code):
+    if status in {408, 429} or status >= 500 or TRANSIENT_KMS_ERROR.match(code):
         return RetriableError(f"{complaint}; and S3 answered {code} for {reference.uri}")
     rule = RULES.get(code)
     if rule is not None and rule.next is Next.CREDENTIALS and code != "SignatureDoesNotMatch":

@@ -1,6 +1,5 @@
 """Fetch images from S3."""
 
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,7 +15,15 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
-from retinue_aws import BodyTooLargeError, RefusedObjects, Reply, S3Object, Verdict, neighbours
+from retinue_aws import (
+    TRANSIENT_KMS_ERROR,
+    BodyTooLargeError,
+    RefusedObjects,
+    Reply,
+    S3Object,
+    Verdict,
+    neighbours,
+)
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
@@ -61,8 +68,6 @@ affect a single key that a proxy rewrites.
 """
 
 _KMS = "KMS."
-_KMS_PASSES = re.compile("Throttling|Internal|Timeout|KeyUnavailable|Limit")
-"""Errors of KMS that don't depend on the key."""
 
 _MAY_READ = "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"
 _NEEDED = {
@@ -365,6 +370,6 @@ def _explain(error: ClientError, reference: ImageReference) -> DetectorError | N
         return DetectorNotReadyError(
             f"S3 refuses {reference.uri} ({code}): it doesn't accept the credentials"
         )
-    if code in _REFUSED or (code.startswith(_KMS) and not _KMS_PASSES.search(code)):
+    if code in _REFUSED or (code.startswith(_KMS) and not TRANSIENT_KMS_ERROR.match(code)):
         return None
     return RetriableError(f"S3 answered {code} for {reference.uri}")
