@@ -1,5 +1,7 @@
 // What every page does: the key of the search, forms, and leaving without delay.
 
+const PATIENCE_MS = 20_000;
+
 /** Return whether keys typed there are text. */
 export function isText(element) {
   return element instanceof Element && element.closest("input, textarea, select, [contenteditable]") !== null;
@@ -57,7 +59,8 @@ async function send(form) {
 async function reasonsAgainst() {
   const home = document.querySelector(".brand").href;
   try {
-    const response = await fetch(new URL("newest.json", home), { cache: "no-store", redirect: "manual" });
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const response = await fetch(new URL("newest.json", home), { cache: "no-store", redirect: "manual", signal });
     const answer = await response.json().catch(() => null);
     if (response.status >= 500) return [answer?.message ?? `The server answered ${response.status}.`, " Nothing was sent. Try again."];
     if (response.status !== 401 && answer !== null) return null;
