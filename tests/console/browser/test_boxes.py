@@ -167,6 +167,35 @@ def test_a_box_within_another_is_reached_with_the_pointer(
             expect(marked.locator("bdi").first).to_have_text(label)
 
 
+def test_a_finding_that_is_chosen_in_a_zoomed_picture_is_seen(
+    page: Page, address: str, add: Add, console_url: str
+) -> None:
+    image = add("far.jpg", upright(SIZES[0], 1), SIZES[0])
+    boxes = [(0.0, 0.0, 0.02, 0.02), (0.9, 0.9, 0.05, 0.05)]
+    found = tuple(DetectionRecord("object", str(box[0]), 0.9, box) for box in boxes)
+    run = RunRecord(
+        RunKey(image, "boxes", "1", "f"),
+        "event",
+        outcome="succeeded",
+        retryable=False,
+        started_at=NOON,
+        duration_ms=1.0,
+        detections=found,
+    )
+    with closing(ConnectionPool(console_url, application_name="test")) as pool:
+        History(pool).record([], [run])
+    page.goto(f"{address}/review/corrections?image={image}", wait_until="networkidle")
+    for key in ("+", "+", "+", "ArrowDown", "ArrowDown", "a"):
+        page.keyboard.press(key)
+        stage, box = (
+            page.locator(selector).bounding_box() for selector in ("#stage", "#boxes .selected")
+        )
+        assert stage is not None
+        assert box is not None
+        assert stage["x"] - 3 <= box["x"] <= stage["x"] + stage["width"]
+        assert stage["y"] - 3 <= box["y"] <= stage["y"] + stage["height"]
+
+
 RECT = ("x", "y", "width", "height")
 
 REACH = """() => {

@@ -196,6 +196,12 @@ function select(index) {
   show();
 }
 
+/** Select a finding of the list, and show its place. */
+function choose(index) {
+  select(index);
+  reveal();
+}
+
 function decide(decision) {
   const item = items[selected];
   if (item === undefined) return;
@@ -211,6 +217,7 @@ function decide(decision) {
   const open = items.findIndex((one, index) => index > selected && one.decision === null);
   if (open >= 0) selected = open;
   changed();
+  reveal();
 }
 
 function edit(index, change, display = show) {
@@ -397,8 +404,8 @@ function leave() {
 }
 
 const acts = {
-  next: () => select(selected + 1),
-  previous: () => select(selected - 1),
+  next: () => choose(selected + 1),
+  previous: () => choose(selected - 1),
   accept: () => decide("accept"),
   reject: () => decide("reject"),
   unsure: () => decide("unsure"),
@@ -465,11 +472,22 @@ function setZoom(to) {
   const picture = find("picture");
   const aspect = task.image.width_px ? task.image.width_px / task.image.height_px : picture.naturalWidth / picture.naturalHeight || 1;
   find("canvas").style.width = `min(${zoom * 100}%, calc((var(--height) - 1rem) * ${aspect * zoom}))`;
+  centre();
+}
+
+/** Scroll the picture so that the selected box is in the middle. */
+function centre() {
   const box = items[selected]?.box;
-  if (box) {
-    const stage = find("stage");
-    stage.scrollTo((box[0] + box[2] / 2) * stage.scrollWidth - stage.clientWidth / 2, (box[1] + box[3] / 2) * stage.scrollHeight - stage.clientHeight / 2);
-  }
+  if (!box) return;
+  const stage = find("stage");
+  stage.scrollTo((box[0] + box[2] / 2) * stage.scrollWidth - stage.clientWidth / 2, (box[1] + box[3] / 2) * stage.scrollHeight - stage.clientHeight / 2);
+}
+
+/** Scroll the picture to the selected box, unless all of it is seen. */
+function reveal() {
+  const rect = find("boxes").querySelector(".selected")?.getBoundingClientRect();
+  const seen = find("stage").getBoundingClientRect();
+  if (rect && (rect.left < seen.left || rect.top < seen.top || rect.right > seen.right || rect.bottom > seen.bottom)) centre();
 }
 
 function showKeys() {
@@ -521,7 +539,7 @@ const boxes = new Boxes(find("canvas"), find("boxes"), find("handles"), {
 
 page.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-select]");
-  if (chosen) select(Number(chosen.dataset.select));
+  if (chosen) choose(Number(chosen.dataset.select));
   const act = event.target.closest("[data-act]")?.dataset.act;
   if (act) acts[act]?.();
 });
