@@ -209,8 +209,6 @@ def list_agreement(
     connection: Connection,
     label: str | None = None,
     cell: AgreementCell | None = None,
-    *,
-    milliseconds: int = AGREEMENT_MS,
 ) -> Agreements:
     """Compare the detectors, two by two, in the newest images that exist.
 
@@ -218,13 +216,12 @@ def list_agreement(
         connection: A reader's connection.
         label: Only this label, in upper or lower case.
         cell: The number whose images to return.
-        milliseconds: Time limit of each try.
     """
 
     def read(newest: int) -> tuple[list[Agreement], list[AgreementImage]]:
         return _agreement(connection, newest, label), _images_of(connection, newest, cell)
 
-    found = largest_part(connection, AGREEMENT_IMAGES, milliseconds, read)
+    found = largest_part(connection, AGREEMENT_IMAGES, AGREEMENT_MS, read)
     newest, (compared, images) = found or (0, ([], []))
     return Agreements(newest, newest < AGREEMENT_IMAGES[0], tuple(compared), tuple(images))
 

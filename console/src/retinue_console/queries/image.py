@@ -23,9 +23,6 @@ MAX_RUNS = 200
 MAX_DETECTIONS = 1_000
 """Maximum number of detections that are listed and drawn, the most confident first."""
 
-MAX_VERSIONS = 20
-"""Maximum number of other versions of the object that are listed, the newest first."""
-
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -25,14 +25,10 @@ def fetch(connection: Connection, query: sql.Composable, row: BaseRowFactory[Row
 
 
 def fetch_within(
-    connection: Connection,
-    query: sql.Composable,
-    row: BaseRowFactory[RowT],
-    *,
-    milliseconds: int = OPTIONAL_MS,
+    connection: Connection, query: sql.Composable, row: BaseRowFactory[RowT]
 ) -> list[RowT] | None:
     """Return the rows of a query that a page can do without; ``None`` if it takes too long."""
-    return within(connection, milliseconds, lambda: fetch(connection, query, row))
+    return within(connection, OPTIONAL_MS, lambda: fetch(connection, query, row))
 
 
 def within(connection: Connection, milliseconds: int, read: Callable[[], T]) -> T | None:
