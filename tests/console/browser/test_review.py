@@ -470,6 +470,25 @@ def test_undo_during_a_save_undoes_that_save(task: Page, queue: str, database: D
     assert answers(database, second, queue) == []
 
 
+def test_nothing_moves_when_the_list_is_filled(page: Page, address: str, queue: str) -> None:
+    page.add_init_script(
+        """window.moved = 0;
+        new PerformanceObserver((list) => {
+          for (const shift of list.getEntries()) window.moved += shift.value;
+        }).observe({ type: "layout-shift", buffered: true });"""
+    )
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(500)  # the rest of the page is shown by then
+        route.continue_()
+
+    page.route("**/review.js*", late)
+    page.goto(f"{address}/review/{queue}")
+    expect(page.locator("#items li")).to_have_count(1)
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.moved") < 0.005
+
+
 def test_keys_before_the_next_image_shows_change_nothing(task: Page) -> None:
     image = image_of(task)
     task.evaluate(

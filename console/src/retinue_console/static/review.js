@@ -607,5 +607,6 @@ if (kept !== null) {
 const saved = last.read(task.queue, person);
 if (saved !== null && saved.image_id !== imageId) say(sentence(saved));
 show();
+page.classList.remove("starting");
 page.inert = false;
 find("stage").focus({ preventScroll: true });
