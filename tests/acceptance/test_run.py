@@ -310,7 +310,7 @@ def test_ctrl_c_ends_everything_within_two_seconds(
     run.send_signal(signal.SIGINT)
     shown, _ = run.communicate(timeout=30)
     took = time.monotonic() - began
-    assert run.returncode == 130
+    assert run.returncode == 130, shown
     assert "Traceback" not in shown
     assert took < 2.0, shown
     assert retinue.processes() == []

@@ -128,10 +128,16 @@ class _Commands(click.Group):
                 _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
                 _discard_output()
             elif code:
-                _print_error(click.ClickException(f"stopped, with an error: {error}"))
+                _print_stopped(error)
             else:
                 raise
             sys.exit(code or 1)
+        except Exception as error:
+            code = _code_of_signal(error)
+            if code is None:
+                raise
+            _print_stopped(error)
+            sys.exit(code)
         sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -212,6 +218,12 @@ def _signals_end_it() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _print_stopped(error: Exception) -> None:
+    _print_error(
+        click.ClickException(f"stopped, with an error: {str(error) or type(error).__name__}")
+    )
 
 
 def _code_of_signal(error: BaseException) -> int | None:
