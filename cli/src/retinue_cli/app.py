@@ -121,22 +121,17 @@ class _Commands(click.Group):
                 raise
             _discard_output()
             sys.exit(CLOSED_PIPE)
-        except OSError as error:
+        except Exception as error:
             code = _code_of_signal(error)
-            if error.errno in _NO_SPACE:
+            if isinstance(error, OSError) and error.errno in _NO_SPACE:
                 where = error.filename or "standard output or a file"  # a write has no name
                 _print_error(click.ClickException(f"cannot write {where}: {error.strerror}"))
                 _discard_output()
-            elif code:
-                _print_stopped(error)
-            else:
-                raise
-            sys.exit(code or 1)
-        except Exception as error:
-            code = _code_of_signal(error)
+                sys.exit(code or 1)
             if code is None:
                 raise
-            _print_stopped(error)
+            what = str(error) or type(error).__name__
+            _print_error(click.ClickException(f"stopped, with an error: {what}"))
             sys.exit(code)
         sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
 
@@ -218,12 +213,6 @@ def _signals_end_it() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
-
-
-def _print_stopped(error: Exception) -> None:
-    _print_error(
-        click.ClickException(f"stopped, with an error: {str(error) or type(error).__name__}")
-    )
 
 
 def _code_of_signal(error: BaseException) -> int | None:
