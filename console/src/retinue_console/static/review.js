@@ -459,7 +459,10 @@ const acts = {
     showKeys();
     find("help-dialog").showModal();
   },
-  closeDialog: () => document.querySelector("dialog[open]")?.close(),
+  closeDialog: () => {
+    if (labelled !== null) answerLabel("");
+    else document.querySelector("dialog[open]")?.close();
+  },
   resetKeys: () => {
     keys.reset();
     showKeys();
@@ -559,10 +562,7 @@ find("label-dialog").addEventListener("submit", (event) => {
   event.preventDefault();
   answerLabel(find("label-input").value.trim());
 });
-find("label-dialog").addEventListener("close", () => {
-  // It can come after the next dialog opened.
-  if (labelled !== null && !find("label-dialog").open) answerLabel("");
-});
+find("label-dialog").addEventListener("cancel", () => answerLabel("")); // "close" comes after the next key
 document.addEventListener("keydown", onKey);
 document.addEventListener("visibilitychange", () => {
   if (document.hidden && since !== null) {
