@@ -7,7 +7,8 @@ import pytest
 from fakes.waiting import settle, until
 from hypothesis import given
 from hypothesis import strategies as st
-from retinue_workers.limits.batching import Batcher
+from retinue_workers.limits import batching
+from retinue_workers.limits.batching import BUSY_ITEMS, Batcher
 
 
 class Service:
@@ -89,6 +90,23 @@ async def test_items_linger_for_others_and_no_longer() -> None:
     await settle()
     assert await asyncio.gather(first, batcher.submit(2)) == [2, 4]
     assert service.calls == [[1, 2]]
+
+
+@pytest.mark.parametrize("items", [BUSY_ITEMS - 1, BUSY_ITEMS])
+async def test_items_wait_for_others_after_a_call_of_many(
+    items: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "BUSY_LINGER_SECONDS", 3_600)
+    service = Service()
+    batcher = Batcher(service.call, limit=BUSY_ITEMS)
+    await asyncio.gather(*(batcher.submit(number) for number in range(items)))
+    one = asyncio.create_task(batcher.submit(items))
+    await settle()
+    assert service.calls[1:] == ([[items]] if items < BUSY_ITEMS else [])
+    rest = [batcher.submit(items + number) for number in range(1, BUSY_ITEMS)]
+    await asyncio.gather(one, *rest)
+    if items == BUSY_ITEMS:
+        assert service.calls[1:] == [[*range(items, 2 * BUSY_ITEMS)]]
 
 
 async def test_no_more_calls_run_than_the_limit() -> None:

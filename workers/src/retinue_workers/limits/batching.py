@@ -8,6 +8,12 @@ from typing import Generic, TypeVar
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
+BUSY_ITEMS = 5
+"""Number of items in the last call from which the next items wait for others."""
+
+BUSY_LINGER_SECONDS = 0.01
+"""How long they wait, in seconds. Longer waits save no more time, and hold up more images."""
+
 
 class Batcher(Generic[ItemT, ResultT]):
     """Collects items while calls are running, and makes one call for those that wait.
@@ -19,7 +25,8 @@ class Batcher(Generic[ItemT, ResultT]):
         limit: Maximum number of items in a call.
         concurrency: Maximum number of concurrent calls.
         extra: Maximum number of further concurrent calls, each of which is full.
-        linger_seconds: How long items wait for a full call.
+        linger_seconds: How long items wait for a full call. By default, ``BUSY_LINGER_SECONDS``
+            after a call of ``BUSY_ITEMS`` or more, and not at all after a smaller one.
     """
 
     def __init__(
@@ -29,13 +36,14 @@ class Batcher(Generic[ItemT, ResultT]):
         limit: int,
         concurrency: int = 1,
         extra: int = 0,
-        linger_seconds: float = 0.0,
+        linger_seconds: float | None = None,
     ) -> None:
         self._call = call
         self._limit = limit
         self._concurrency = concurrency
         self._extra = extra
         self._linger_seconds = linger_seconds
+        self._last_size = 0
         self._waiting: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -52,8 +60,13 @@ class Batcher(Generic[ItemT, ResultT]):
         if len(self._waiting) >= self._limit:
             self._start_calls()
         elif self._timer is None:  # even without lingering, simultaneous items share a call
-            self._timer = self._loop.call_later(self._linger_seconds, self._linger_is_over)
+            self._timer = self._loop.call_later(self._linger(), self._linger_is_over)
         return await future
+
+    def _linger(self) -> float:
+        if self._linger_seconds is not None:
+            return self._linger_seconds
+        return BUSY_LINGER_SECONDS if self._last_size >= BUSY_ITEMS else 0.0
 
     def _linger_is_over(self) -> None:
         self._timer = None
@@ -65,6 +78,7 @@ class Batcher(Generic[ItemT, ResultT]):
             taken = [self._waiting.popleft() for _ in range(size)]
             batch = [(item, future) for item, future in taken if not future.done()]
             if batch:
+                self._last_size = len(batch)
                 task = asyncio.create_task(self._run(batch))
                 self._calls.add(task)
                 task.add_done_callback(self._end_call)
