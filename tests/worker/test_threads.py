@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -139,6 +140,19 @@ async def test_the_time_limit_of_a_call_excludes_its_wait() -> None:
     with pytest.raises(TimeoutError):
         await threads.run(threading.Event().wait, 0.5, timeout_seconds=0.01)
     assert await threads.run(lambda: 5, timeout_seconds=20) == 5
+    threads.close()
+
+
+async def test_a_result_that_came_in_time_is_returned_by_a_loop_that_is_late() -> None:
+    threads, go, next_began = DaemonThreads("test", 1), threading.Event(), threading.Event()
+    call = asyncio.create_task(threads.run(lambda: go.wait(20), timeout_seconds=0.05))
+    following = asyncio.create_task(threads.run(next_began.set))
+    await settle()
+    go.set()
+    assert next_began.wait(20), "the first function has returned"
+    time.sleep(0.06)  # blocks the event loop
+    assert await call is True
+    await following
     threads.close()
 
 

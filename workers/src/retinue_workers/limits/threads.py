@@ -232,6 +232,8 @@ class _Job:
     def _check_time(self, timeout_seconds: float) -> None:
         """End the wait if the function has had its time, otherwise look again later."""
         left = timeout_seconds
+        if self._state is _State.RETURNED:  # in time; the event loop is late
+            return
         if self._state is not _State.WAITING:
             left += self._began_at - self._loop.time()
         if left > 0:
