@@ -20,6 +20,34 @@ T = TypeVar("T")
 FORMS = ("length", "chunked", "until closed")
 
 
+class SlowTime:
+    """What a connection needs of an event loop, with a time that passes only in ``advance``."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def create_future(self) -> "asyncio.Future[HttpAnswer]":
+        return self._loop.create_future()
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self._now + seconds, callback, (), self._loop)
+        self._timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+        due = [timer for timer in self._timers if timer.when() <= self._now]
+        for timer in due:
+            self._timers.remove(timer)
+            if not timer.cancelled():
+                timer._run()
+
+
 class Wire(asyncio.Transport):
     """A transport that keeps what is sent."""
 
@@ -213,12 +241,18 @@ def test_a_body_that_is_cut_short(text: bytes, expected: int | None) -> None:
 def test_a_request_that_is_still_being_sent_does_not_wait_for_an_answer() -> None:
     async def work() -> None:
         connection, wire = opened()
+        connection._loop = time = SlowTime()
         wire.unsent = 100
-        task = ask(connection, seconds=0.2)
+        task = ask(connection, seconds=2, total=100)
+        await asyncio.sleep(0)
         for left in (80, 60, 40, 20, 0):
-            await asyncio.sleep(0.1)
+            time.advance(1)
             wire.unsent = left
-        assert not task.done()
+        time.advance(1)
+        assert not wire.aborted
+        time.advance(1.9)
+        assert not wire.aborted
+        time.advance(0.1)
         with pytest.raises(TimeoutError):
             await task
         assert wire.aborted

@@ -57,6 +57,10 @@ class _Notes:
         self.thread_gate.set()
         self.loop_gate.set()
 
+    def holds(self, image: Image) -> bool:
+        """Return whether a call about an image waits."""
+        return self.holding(image) and not self.thread_gate.is_set()
+
     @contextmanager
     def call(self, images: Sequence[Image]) -> Iterator[bool]:
         """Note a call; yields whether it is to wait."""

@@ -1,5 +1,6 @@
 """A runner with a detector that does what a test says, and everything that it needs."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 from retinue_history import History
 from retinue_sdk import InvalidImageError
 from retinue_sdk.plugins.manager import Filter
+from retinue_workers.detectors.call import Call
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.detectors.suspects import Successes
@@ -48,7 +50,10 @@ async def running(
     prefetch_images: int = 100,
     history: History | None = None,
 ) -> AsyncIterator[RunnerRig]:
-    """Run a detector that costs a dollar a unit, of which ``usd`` a month may be spent."""
+    """Run a detector that costs a dollar a unit, of which ``usd`` a month may be spent.
+
+    Only calls that the detector holds exceed ``timeout``; others may be slow, as the machine is.
+    """
     gate, threads = ReceiveGate(), DaemonThreads("history", 1)
     budget = Budget(
         history or MemoryHistory(),
@@ -67,6 +72,15 @@ async def running(
         filters=Filters(filters),
         successes=Successes(),
     )
+    time_out = runner._time_out
+
+    def time_out_if_held(call: Call) -> None:
+        if any(detector.notes.holds(entry.task.image) for entry in call.entries):
+            time_out(call)
+        else:
+            call._timer = asyncio.get_running_loop().call_later(0.01, time_out_if_held, call)
+
+    runner._time_out = time_out_if_held
     try:
         await runner.start()
         yield RunnerRig(runner, gate, budget)

@@ -176,14 +176,17 @@ async def test_a_cancelled_item_is_left_out() -> None:
 
 async def test_only_cancelled_items_make_no_call() -> None:
     service = Service()
-    batcher = Batcher(service.call, limit=2, linger_seconds=0.01)
+    batcher = Batcher(service.call, limit=2, linger_seconds=3_600)
     waiting = asyncio.create_task(batcher.submit(1))
     await settle()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await batcher.submit(2) == 4
-    assert service.calls == [[2]]
+    batcher._linger_is_over()
+    await settle()
+    assert service.calls == []
+    assert await asyncio.gather(batcher.submit(2), batcher.submit(3)) == [4, 6]
+    assert service.calls == [[2, 3]]
 
 
 @given(
