@@ -1,6 +1,7 @@
 """A console that is served, and Debian's Chromium to look at it."""
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,9 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from retinue_console.app import make_app
+from retinue_console.command import listen
 from retinue_console.page import Services
+from retinue_console.settings import ConsoleSettings
 
 from tools.chromium import MISSING, find_chromium
 
@@ -35,24 +38,24 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(services: Services, port: int = 0) -> Iterator[str]:
-    """Serve a console, at any port by default; yields its address."""
+def served(services: Services, listener: socket.socket | None = None) -> Iterator[str]:
+    """Serve a console, at any free port by default; yields its address."""
+    listener = listener or listen(ConsoleSettings(port=0))
+    port = listener.getsockname()[1]
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(services),
-            port=port,
             log_level="error",
             lifespan="off",
             ws="none",
             loop="asyncio",
         )
     )
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         thread.join(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -448,6 +448,7 @@ def test_undo_shows_what_the_queue_shows(
     page.goto(f"{address}/review/{name}")
     expect(page.locator("#items bdi")).to_have_text(["cat"])
     press(page, "x", "Enter")
+    expect(page.locator("main")).to_contain_text("No images are left for you")
     page.get_by_role("button", name="Undo").click()
     page.wait_for_url("**?image=*")
     expect(page.locator("#items bdi")).to_have_text(["cat"])
@@ -462,7 +463,8 @@ def test_undo_during_a_save_undoes_that_save(task: Page, queue: str, database: D
     second = image_of(task)
     saves: list[Route] = []
     task.route("**/save", lambda route: saves.append(route))
-    press(task, "x", "Enter", "u")
+    with task.expect_request("**/save"):
+        press(task, "x", "Enter", "u")
     expect(task.locator("#status")).to_contain_text("as soon as it is saved")
     saves[0].continue_()
     task.wait_for_url("**?image=*")
@@ -528,6 +530,7 @@ def test_an_adjudicator_who_undoes_decides_again(
             )
     page.goto(f"{address}/review/{name}?adjudicate=true")
     press(page, "a", "Enter")
+    expect(page.locator("main")).to_contain_text("No images are left for you")
     page.get_by_role("button", name="Undo").click()
     page.wait_for_url("**?image=*")
     expect(page.locator("#items")).to_contain_text("accepted")

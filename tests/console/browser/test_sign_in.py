@@ -1,6 +1,5 @@
 """Signing in at an OpenID provider, in a real browser."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from console.browser.conftest import served
 from console.identity_provider import CLIENT_ID, CLIENT_SECRET, running
 from playwright.sync_api import Page, expect
+from retinue_console.command import listen
 from retinue_console.page import Services
 from retinue_console.settings import ConsoleSettings
 
@@ -16,18 +16,17 @@ from retinue_console.settings import ConsoleSettings
 @pytest.fixture
 def signed_in(services: Services) -> Iterator[str]:
     """The address of a console at which a provider signs Ann in, who is an admin."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    listener = listen(ConsoleSettings(port=0))
     with running() as provider:
         settings = ConsoleSettings(
             sign_in="oidc",
             oidc_issuer=provider.address,
             oidc_client_id=CLIENT_ID,
             oidc_client_secret=CLIENT_SECRET,
-            public_url=f"http://127.0.0.1:{port}",
+            public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
             login_rights={"ann@example.com": ["admin"]},
         )
-        with served(replace(services, settings=settings), port) as address:
+        with served(replace(services, settings=settings), listener) as address:
             yield address
 
 
