@@ -107,8 +107,8 @@ def test_a_page_says_what_a_slow_database_did_not_read_in_time(
     record: Record, reader: Connection, history_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record([image("a.jpg")], [run(image("a.jpg"), error_code="corrupt_image")])
-    monkeypatch.setattr(walk, "GRACE_SECONDS", 0.05)
-    with psycopg.connect(history_url) as owner:
+    with monkeypatch.context() as hurry, psycopg.connect(history_url) as owner:
+        hurry.setattr(walk, "GRACE_SECONDS", 0.05)
         owner.execute("LOCK TABLE images")  # until the end of the block
         counted = list_causes(reader, Failures(), milliseconds=20)
         page = images(reader, Filters(), seconds=0)
