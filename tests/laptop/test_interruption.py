@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import pytest
 from retinue_cli.local.signals import Interruption
@@ -37,3 +38,15 @@ def test_the_end_is_not_interrupted() -> None:
     with Interruption() as interruption:
         interruption.ignore()
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_error_that_a_library_makes_of_a_signal_is_an_interruption() -> None:
+    def work() -> None:
+        with Interruption():
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+            raise ValueError("KeyboardInterrupt:")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        work()
+    assert isinstance(caught.value.__cause__, ValueError)

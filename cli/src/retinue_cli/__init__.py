@@ -6,7 +6,10 @@ import sys
 def main() -> None:
     """Run the command line. Ctrl-C ends it without a traceback, even while modules are loading."""
     try:
-        from retinue_cli.app import retinue
+        from retinue_cli.loading import loading
+
+        with loading():
+            from retinue_cli.app import retinue
 
         retinue(prog_name="retinue")
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.intake.errors import AwsUnavailableError, QueueUnavailableError
 
 from retinue_cli.faces.errors import FacesError
+from retinue_cli.loading import loading
 from retinue_cli.output.words import escaped_lines
 
 _GROUPS = {
@@ -112,6 +113,8 @@ class _Commands(click.Group):
             if isinstance(cause, _TerminatedError):
                 _print_error(click.ClickException("ended by SIGTERM"))
             if isinstance(cause, KeyboardInterrupt):
+                if isinstance(cause.__cause__, Exception):
+                    _print_stopped(cause.__cause__)
                 sys.exit(_code_of_signal(cause))
             said = "no answer on standard input" if isinstance(cause, EOFError) else "not confirmed"
             _print_error(click.ClickException(f"{said}; nothing was done"))
@@ -130,8 +133,7 @@ class _Commands(click.Group):
                 sys.exit(code or 1)
             if code is None:
                 raise
-            what = str(error) or type(error).__name__
-            _print_error(click.ClickException(f"stopped, with an error: {what}"))
+            _print_stopped(error)
             sys.exit(code)
         sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
 
@@ -215,6 +217,11 @@ def _signals_end_it() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+def _print_stopped(error: Exception) -> None:
+    what = str(error) or type(error).__name__
+    _print_error(click.ClickException(f"stopped, with an error: {what}"))
+
+
 def _code_of_signal(error: BaseException) -> int | None:
     """Return the exit code if an error occurred while a signal ended the command."""
     earlier: BaseException | None = error
@@ -235,7 +242,8 @@ def _explain_hyphens(arguments: Sequence[str]) -> None:
 def _load(name: str) -> click.Command:
     module, _, attribute = _COMMANDS[name].partition(":")
     try:
-        command: click.Command = getattr(import_module(module), attribute)
+        with loading():
+            command: click.Command = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         if error.name != "retinue_console":
             raise

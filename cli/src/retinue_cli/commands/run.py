@@ -9,6 +9,7 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.settings.detectors import Detectors
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.loading import loading
 from retinue_cli.options.detectors import detectors_option, wanted_detectors
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import given, plugins_dir_option
@@ -68,13 +69,14 @@ def run(
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     try:
-        from rich.console import Console
+        with loading():
+            from rich.console import Console
 
-        from retinue_cli.local.console_process import ConsoleProcess, is_installed
-        from retinue_cli.local.report import write_csv, write_json
-        from retinue_cli.local.run import run as run_on_laptop
-        from retinue_cli.local.signals import Interruption
-        from retinue_cli.local.state import State
+            from retinue_cli.local.console_process import ConsoleProcess, is_installed
+            from retinue_cli.local.report import write_csv, write_json
+            from retinue_cli.local.run import run as run_on_laptop
+            from retinue_cli.local.signals import Interruption
+            from retinue_cli.local.state import State
     except ImportError as error:
         raise ConfigurationError(
             f"`retinue run` needs the extra `local`: install retinue-cli[local] ({error})"
@@ -102,7 +104,9 @@ def run(
                 web=web if with_console else None,
                 write=write,
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
+            if stopped.__cause__ is not None:  # the error is printed
+                raise
             click.echo("\nstopped; no process is left, and the history is kept", err=True)
             sys.exit(130)  # the exit status that shells use for a program that Ctrl-C ended
         if is_watched and (address := web.address) is not None:

@@ -28,6 +28,7 @@ from rich.markup import escape
 from rich.text import Text
 from sqlalchemy import Engine, text
 
+from retinue_cli.loading import loading
 from retinue_cli.local.configurations import detector_configurations, video_configurations
 from retinue_cli.local.console_process import ConsoleProcess
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
@@ -116,9 +117,10 @@ def run(
     began = time.monotonic()
     os.environ["AWS_REGION"] = REGION  # the emulator's region; profiles need none
     # Report a wrong option before anything is started.
-    plugins = Plugins(folder=plugins_dir)
-    made = plugins.make(detectors)
-    keys = detector_configurations(plugins, made)
+    with loading():
+        plugins = Plugins(folder=plugins_dir)
+        made = plugins.make(detectors)
+        keys = detector_configurations(plugins, made)
     sampled = default_sampling(made) if videos is None else videos
     state = State.find()
     is_new = not state.directory.exists()

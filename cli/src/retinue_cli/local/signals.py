@@ -36,9 +36,15 @@ class Interruption:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Restore the previous signal handlers."""
+        """Restore the previous signal handlers.
+
+        Raises:
+            KeyboardInterrupt: The block was interrupted, and raised another error.
+        """
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._wanted and isinstance(error, Exception):
+            raise KeyboardInterrupt from error  # which a library may have made of it
 
     def check(self) -> None:
         """Raise if the run was interrupted.

@@ -145,9 +145,9 @@ def train(
             trained = trainer.train(
                 data.split, options, cache=versions.cache, progress=progress, stop=stop
             )
-        except TrainingStoppedError as error:
+        except TrainingStoppedError:
             say("stopped before there was a model; run the same command to continue")
-            raise KeyboardInterrupt from error
+            raise KeyboardInterrupt from None
         about = {
             "kind": kind,
             "identity": identity,
