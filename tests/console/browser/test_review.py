@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 from console.browser.conftest import served
 from console.conftest import image_of as image_of_key
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 from retinue_console.database import Database, Reviews
 from retinue_console.page import Services
 from retinue_console.settings import ConsoleSettings
@@ -679,3 +679,129 @@ def test_a_queue_is_worked_off_with_two_keys_an_image(task: Page, queue: str) ->
     expect(task.locator("main")).to_contain_text("No images are left for you")
     task.get_by_role("button", name="Undo").click()
     expect(task.locator("#items")).to_contain_text("accepted")
+
+
+@pytest.mark.parametrize("begun", ["n", "l", "w"])
+def test_what_is_begun_during_a_save_is_not_lost(
+    task: Page, queue: str, database: Database, begun: str
+) -> None:
+    image = image_of(task)
+    saves: list[Route] = []
+    task.route("**/save", lambda route: saves.append(route))
+    press(task, "a", "Enter", begun)
+    saves[0].continue_()
+    expect(task.locator("#problem")).to_contain_text("Saved without your last changes")
+    task.unroute("**/save")
+    if begun == "n":
+        press(task, "n")
+    task.keyboard.type("lynx")
+    press(task, "Enter", "Enter")
+    next_image(task, image)
+    [answer] = answers(database, image, queue)
+    assert answer.answer.items[-1].label == "lynx"
+
+
+def test_a_number_belongs_to_the_box_that_it_was_entered_for(
+    page: Page, address: str, record: Record
+) -> None:
+    image = record("entered.jpg", things=[("animal", "cat"), ("animal", "dog")])
+    page.goto(f"{address}/review/corrections?image={image}")
+    press(page, "n", "n")
+    page.keyboard.type("new")
+    press(page, "Enter")
+    page.locator("#items .selected [data-side='0']").select_text()
+    page.keyboard.type("50")
+    area = page.locator("#canvas").bounding_box()
+    assert area is not None
+    page.mouse.click(area["x"] + 0.2 * area["width"], area["y"] + 0.2 * area["height"])
+    expect(page.locator("#boxes .selected")).to_have_attribute("x", "0.1")
+    expect(page.locator("#items .selected")).to_contain_text("undecided")
+    expect(page.locator("#boxes .add")).to_have_attribute("x", "0.5")
+
+
+def test_a_second_click_presses_nothing_else(task: Page, queue: str, database: Database) -> None:
+    image = image_of(task)
+    task.evaluate(
+        """() => {
+          const press = (name, detail) => document.querySelector(name)
+            .dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, detail }));
+          press("[data-act=save]", 1);
+          for (const other of ["newLabel", "acceptAll", "save"]) press(`[data-act=${other}]`, 2);
+          press("#exhaustive", 2);
+        }"""
+    )
+    expect(task.locator("#problem")).to_contain_text("Save again to save the rest")
+    expect(task.locator("dialog[open]")).to_have_count(0)
+    expect(task.locator("#items")).to_contain_text("undecided")
+    expect(task.locator("#exhaustive")).not_to_be_checked()
+    assert answers(database, image, queue) == []
+
+
+def test_pressing_a_key_again_and_again_skips_one_image(task: Page) -> None:
+    image = image_of(task)
+    # The next image gets these presses as soon as its script runs.
+    task.add_init_script(
+        """new MutationObserver((changes, observer) => {
+          if (document.getElementById("review")?.inert !== false) return;
+          observer.disconnect();
+          const press = () => document.dispatchEvent(new KeyboardEvent("keydown", { key: "s" }));
+          for (const ms of [0, 150, 300, 450, 600]) setTimeout(press, ms);
+          setTimeout(() => (document.title = "calm"), 700);
+        }).observe(document, { attributes: true, subtree: true, attributeFilter: ["inert"] });"""
+    )
+    press(task, "a", "s")
+    next_image(task, image)
+    second = image_of(task)
+    expect(task).to_have_title("calm")
+    assert image_of(task) == second
+    expect(task.locator("#status")).to_contain_text("just come up")
+
+
+def test_caps_lock_makes_no_other_keys(page: Page, address: str, record: Record) -> None:
+    image = record("caps.jpg", animals=[("animal", "cat"), ("animal", "cow")])
+    page.goto(f"{address}/review/corrections?image={image}")
+    page.evaluate(
+        "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'A', modifierCapsLock: true}))"
+    )
+    expect(page.locator("#items .accept")).to_have_count(1)
+    expect(page.locator("#items .undecided")).to_have_count(1)
+
+
+def test_the_browser_asks_before_a_save_on_its_way_is_left(task: Page) -> None:
+    image = image_of(task)
+    saves: list[Route] = []
+    task.route("**/save", lambda route: saves.append(route))
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    task.on("dialog", stay)
+    press(task, "a", "Enter")
+    task.get_by_role("link", name="Images", exact=True).click(no_wait_after=True)
+    task.wait_for_timeout(200)
+    assert asked == ["beforeunload"]
+    saves[0].continue_()
+    next_image(task, image)
+
+
+def test_a_form_that_is_pressed_twice_is_sent_once(page: Page, address: str) -> None:
+    sent: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            sent.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/review", hold)
+    page.goto(f"{address}/review")
+    page.fill("#name", f"queue-{uuid.uuid4().hex[:8]}")
+    make = page.get_by_role("button", name="Make the queue")
+    with page.expect_request(lambda request: request.method == "POST"):
+        make.evaluate("made => { made.click(); setTimeout(() => made.click(), 600); }")
+    page.wait_for_timeout(1_200)
+    assert len(sent) == 1
+    sent[0].continue_()
+    page.wait_for_url("**/review/queue-*")

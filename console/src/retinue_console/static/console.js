@@ -37,19 +37,20 @@ document.addEventListener("submit", (event) => {
   }
 });
 
-let isAsking = false;
+let isSending = false;
 
-/** Send a form, or say below it why that isn't possible now: an error page would lose its fields. */
+/** Send a form once, or say below it why that isn't possible now: an error page would lose its fields. */
 async function send(form) {
-  if (isAsking) return;
-  isAsking = true;
+  if (isSending) return;
+  isSending = true;
   const reasons = await reasonsAgainst();
-  isAsking = false;
   form.querySelector(".problem")?.remove();
   if (reasons === null) {
     form.submit();
+    setTimeout(() => (isSending = false), PATIENCE_MS); // the person may have stopped it
     return;
   }
+  isSending = false;
   const problem = Object.assign(document.createElement("p"), { className: "problem", role: "alert" });
   problem.append(...reasons);
   form.append(problem);
@@ -73,6 +74,7 @@ async function reasonsAgainst() {
 
 window.addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
+  isSending = false;
   // The page came back as it was left: load the pictures that were stopped.
   for (const picture of document.images) if (picture.naturalWidth === 0) picture.src = picture.src;
 });

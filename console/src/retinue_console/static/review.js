@@ -2,13 +2,14 @@
 // keyboard alone; see review_keys.js.
 import { isText } from "./console.js";
 import { Boxes, nudged, overlap, withSide } from "./review_boxes.js";
-import { ACTIONS, Keys, fillTable, named } from "./review_keys.js";
+import { ACTIONS, Keys, fillTable, keyOf, named } from "./review_keys.js";
 import { Draft, last, post, sentence, undoLast, uuid } from "./review_save.js";
 import { stored, store } from "./review_store.js";
 
 const STEP = 0.005; // how far an arrow key moves a box
 const LEASE_CHECK_MS = 240_000;
 const MAX_SECONDS = 86_400; // that an answer may have taken
+const HASTE_MS = 400; // a press this soon after another belongs to it
 const RECENT = "retinue-recent-labels";
 const REPEATED = new Set(["next", "previous", "zoomIn", "zoomOut"]); // actions of a key that is held
 const WORDS = { accept: "accepted", reject: "rejected", change: "changed", add: "added", unsure: "unsure" };
@@ -36,6 +37,8 @@ let isSaving = false;
 let isUndoAsked = false; // of the save that is on its way
 let labelled = null; // what to do with the label that is asked for
 let isWarned = false; // that undecided findings are left out
+let calmAt = 0; // when a press no longer belongs to the one before
+let clicked; // action of the last click
 let seconds = 0;
 let since = document.hidden ? null : performance.now();
 
@@ -332,6 +335,15 @@ function bodyOf() {
   };
 }
 
+/** Return whether an image that has just come up is saved or skipped: who presses twice means the one before. */
+function isHasty() {
+  if (!isWarned && (find("exhaustive").checked || items.some((item) => item.decision !== null))) return false;
+  const isEarly = performance.now() < calmAt;
+  if (isEarly) calmAt = performance.now() + HASTE_MS;
+  if (isEarly && !isWarned) say("This image has just come up. Press again if you mean it.");
+  return isEarly;
+}
+
 async function save() {
   if (isSaving) return;
   const undecided = items.filter((item) => item.decision === null).length;
@@ -342,9 +354,11 @@ async function save() {
   }
   if (undecided > 0 && !isWarned) {
     isWarned = true;
+    calmAt = performance.now() + HASTE_MS;
     complain(`${open}, and will be left out. Save again to save the rest.`);
     return;
   }
+  if (isHasty()) return;
   const body = bodyOf();
   const text = JSON.stringify(body);
   if (sent !== "" && sent !== text) key = uuid(); // another answer is another save
@@ -353,9 +367,23 @@ async function save() {
   await send("save", { ...body, key, seconds: time() }, {});
 }
 
+/** Return whether something was begun that isn't part of the answer yet: a label, a box or a number. */
+function isUnfinished() {
+  return document.querySelector("dialog[open]") !== null || boxes.isDrawing || boxes.isFollowing || document.activeElement?.dataset.side !== undefined;
+}
+
+const entered = () => JSON.stringify({ ...bodyOf(), lease: null });
+
+/** Ask before the page is left. */
+function holdPage(event) {
+  if (!page.inert) event.preventDefault();
+}
+
 async function send(act, body, more) {
   if (isSaving) return;
   isSaving = true;
+  const before = entered();
+  window.addEventListener("beforeunload", holdPage);
   page.classList.add("saving");
   say("Saving …");
   try {
@@ -367,9 +395,9 @@ async function send(act, body, more) {
       await undo(saved);
       return;
     }
-    if (act === "save" && JSON.stringify({ ...bodyOf(), lease: body.lease }) !== sent) {
+    if (entered() !== before || isUnfinished()) {
       say("");
-      complain("Saved without your last changes, which came later. Save again to save them, too.");
+      complain(`${act === "skip" ? "Skipped" : "Saved"} without your last changes, which came later. Save ${act === "skip" ? "" : "again "}to save them, too.`);
       return;
     }
     draft.remove();
@@ -381,6 +409,7 @@ async function send(act, body, more) {
     isSaving = false;
     isUndoAsked = false;
     page.classList.remove("saving");
+    window.removeEventListener("beforeunload", holdPage);
   }
 }
 
@@ -438,7 +467,10 @@ const acts = {
     say(find("exhaustive").checked ? "Everything is marked." : "Something may be missing.");
   },
   save,
-  skip: () => send("skip", { image_id: imageId, lease: task.lease, key: uuid(), seconds: time() }, { skipped: true }),
+  skip: () => {
+    if (isSaving || isHasty()) return;
+    send("skip", { image_id: imageId, lease: task.lease, key: uuid(), seconds: time() }, { skipped: true });
+  },
   undo: () => {
     if (isSaving) {
       isUndoAsked = true;
@@ -519,7 +551,7 @@ function onKey(event) {
     edit(selected, { box: nudged(item.box, ...steps[event.key], arrows === "resize") });
     return;
   }
-  const action = keys.action(event.key);
+  const action = keys.action(keyOf(event));
   if (action === undefined) {
     const label = /^[1-9]$/.test(event.key) ? recent()[Number(event.key) - 1] : undefined;
     if (label !== undefined && item && !event.repeat) edit(selected, { label });
@@ -537,9 +569,26 @@ const boxes = new Boxes(find("canvas"), find("boxes"), find("handles"), {
   selected: () => selected,
   select,
   changed: (index, box) => edit(index, { box }),
-  drawn,
+  drawn: (box) => {
+    say("");
+    drawn(box);
+  },
 });
 
+// What a click changes may move another button under the pointer, which the second click of two would press.
+page.addEventListener(
+  "click",
+  (event) => {
+    const act = event.target.closest("[data-act]")?.dataset.act;
+    if (event.detail > 1 && act !== clicked) {
+      event.preventDefault();
+      event.stopPropagation();
+    } else {
+      clicked = act;
+    }
+  },
+  { capture: true },
+);
 page.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-select]");
   if (chosen) choose(Number(chosen.dataset.select));
@@ -553,6 +602,8 @@ page.addEventListener("change", (event) => {
   const { box } = items[selected];
   edit(selected, { box: Number.isFinite(percent) ? withSide(box, Number(side), percent / 100) : box }, showNumbers);
 });
+// A number that is being entered is taken before another box can be chosen.
+find("stage").addEventListener("pointerdown", () => find("stage").focus({ preventScroll: true }), { capture: true });
 find("exhaustive").addEventListener("change", () => changed());
 find("keys-on").addEventListener("change", (event) => {
   keys.areOn = event.target.checked;
@@ -579,7 +630,7 @@ window.addEventListener("pageshow", (event) => {
 // A lease lasts as long as the page is looked at.
 if (task.lease !== null) {
   setInterval(async () => {
-    if (document.hidden || isSaving) return;
+    if (document.hidden || isSaving || task.lease === null) return;
     try {
       const response = await fetch(`${address}.json${location.search}`, { headers: { Accept: "application/json" } });
       if (!response.ok) return;
@@ -609,4 +660,5 @@ if (saved !== null && saved.image_id !== imageId) say(sentence(saved));
 show();
 page.classList.remove("starting");
 page.inert = false;
+calmAt = performance.now() + HASTE_MS;
 find("stage").focus({ preventScroll: true });

@@ -55,7 +55,7 @@ export class Boxes {
   #handles;
   #on;
   #corner = null; // the first corner of a box that is being drawn
-  #isFollowing = false; // a pointer that is down
+  isFollowing = false; // a pointer that is down
   isDrawing = false;
 
   constructor(canvas, svg, handles, on) {
@@ -123,7 +123,7 @@ export class Boxes {
   }
 
   #press(event) {
-    if (event.button !== 0 || this.#isFollowing) return;
+    if (event.button !== 0 || this.isFollowing) return;
     const point = this.#point(event);
     if (this.isDrawing) {
       event.preventDefault();
@@ -181,7 +181,7 @@ export class Boxes {
   #follow(down, boxAt, done, clicked = () => {}) {
     const { pointerId } = down;
     this.#canvas.setPointerCapture(pointerId);
-    this.#isFollowing = true;
+    this.isFollowing = true;
     const ended = new AbortController();
     const listen = (name, handle) => {
       const own = (event) => event.pointerId === pointerId && handle(event);
@@ -190,7 +190,7 @@ export class Boxes {
     let box = null;
     const end = (event) => {
       ended.abort();
-      this.#isFollowing = false;
+      this.isFollowing = false;
       if (event.type !== "pointerup") this.show();
       else if (box === null) clicked();
       else if (Math.min(box[2], box[3]) >= SMALLEST) done(box);

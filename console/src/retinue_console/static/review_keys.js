@@ -65,6 +65,12 @@ export class Keys {
   }
 }
 
+/** Return the pressed key as it is without Caps Lock, which would make other actions of letters. */
+export function keyOf(event) {
+  if (event.key.length !== 1 || !event.getModifierState("CapsLock")) return event.key;
+  return event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase();
+}
+
 /** Return how a key is written. */
 export function named(key) {
   return NAMES[key] ?? key;
@@ -85,8 +91,8 @@ export function fillTable(table, keys, changed) {
           (event) => {
             event.preventDefault();
             event.stopPropagation();
-            if (!["Escape", "Tab", "Shift", "Control", "Alt", "Meta"].includes(event.key)) {
-              keys.change(action, event.key);
+            if (!["Escape", "Tab", "Shift", "Control", "Alt", "Meta", "CapsLock"].includes(event.key)) {
+              keys.change(action, keyOf(event));
             }
             changed();
           },
