@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,50 +88,14 @@ class CommandLine:
 
     def processes(self) -> list[str]:
         """Everything that still runs on behalf of this folder."""
-        return list(self.running().values())
-
-    def running(self) -> dict[int, str]:
-        """The same with process ids."""
-        found = {}
+        found = []
         for process in psutil.process_iter(["cmdline"]):
             try:
                 words = " ".join(process.info["cmdline"] or ())
                 if str(self.folder) in words or str(self.folder) in process.environ().get(
                     "_RETINUE_LAPTOP", ""
                 ):
-                    found[process.pid] = words
+                    found.append(words)
             except psutil.Error:
                 continue
         return found
-
-
-class ProcessorWaits:
-    """Adds up the time in which a process was ready to run and other programs had the processors.
-
-    Without the counters of Linux, it is 0.
-
-    Args:
-        pids: The processes. They may end.
-
-    Attributes:
-        seconds: The time. Processes that wait at the same time count once.
-    """
-
-    def __init__(self, pids: Iterable[int]) -> None:
-        self.seconds = 0.0
-        self._waits = {pid: self._read(pid) for pid in pids}
-
-    def look(self) -> None:
-        """Add the time since the last look."""
-        waited = [0.0]
-        for pid, before in self._waits.items():
-            self._waits[pid] = max(before, self._read(pid))
-            waited.append(self._waits[pid] - before)
-        self.seconds += max(waited)
-
-    def _read(self, pid: int) -> float:
-        try:
-            _, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
-        except (OSError, ValueError):
-            return 0.0
-        return int(waited_ns) / 1e9
