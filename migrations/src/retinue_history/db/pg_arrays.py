@@ -30,9 +30,9 @@ def texts(field: str, values: Sequence[str | None]) -> str:
     return literal
 
 
-def uuids(values: Iterable[UUID]) -> str:
+def uuids(values: Sequence[UUID]) -> str:
     """Return a ``uuid[]``."""
-    return _array([value.hex for value in values])
+    return _braced(orjson.dumps(values))
 
 
 def booleans(values: Iterable[bool]) -> str:
@@ -42,14 +42,14 @@ def booleans(values: Iterable[bool]) -> str:
 
 def integers(values: Sequence[int | None]) -> str:
     """Return an ``int[]`` or ``bigint[]``."""
-    return _numbers(values, _INTEGERS) or _array(
+    return _numbers(values, int) or _array(
         ["NULL" if value is None else str(value) for value in values]
     )
 
 
 def floats(values: Sequence[float | None]) -> str:
     """Return a ``double precision[]``, with all digits."""
-    return _numbers(values, _FLOATS) or _array(
+    return _numbers(values, float) or _array(
         ["NULL" if value is None else repr(float(value)) for value in values]
     )
 
@@ -88,19 +88,17 @@ def _braced(values: bytes) -> str:
     return "{" + values[1:-1].decode() + "}"
 
 
-_INTEGERS: frozenset[type] = frozenset({int, NoneType})
-_FLOATS: frozenset[type] = frozenset({float, NoneType})
-
-
-def _numbers(values: Sequence[float | None], kinds: frozenset[type]) -> str | None:
+def _numbers(values: Sequence[float | None], kind: type) -> str | None:
     """Return the array in a fifth of the time; ``None`` for NaN or another type."""
-    if not kinds.issuperset(map(type, values)):
+    kinds = set(map(type, values))
+    if not kinds <= {kind, NoneType}:
         return None
     try:
         literal = orjson.dumps(values)
     except TypeError:  # an integer beyond 64 bits
         return None
-    return _braced(literal) if literal.count(b"null") == values.count(None) else None
+    nulls = values.count(None) if NoneType in kinds else 0
+    return _braced(literal) if literal.count(b"n") == nulls else None  # orjson writes NaN as null
 
 
 def _simple(values: Sequence[str | None]) -> str | None:
