@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -96,7 +97,9 @@ def test_every_line_is_a_json_object() -> None:
     assert "ValueError: line one\nline two" in bug["exception"]
     assert foreign["level"] == "error"
     assert "KeyError" in foreign_bug["exception"]
-    assert plain["timestamp"].endswith("Z")
+    moment = datetime.fromisoformat(plain["timestamp"])
+    assert plain["timestamp"] == moment.isoformat().replace("+00:00", "Z")
+    assert abs(datetime.now(UTC) - moment) < timedelta(minutes=10)
 
 
 def test_people_get_lines_to_read() -> None:

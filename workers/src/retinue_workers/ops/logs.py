@@ -4,10 +4,12 @@ import json
 import logging
 import sys
 from contextlib import suppress
-from typing import Any, Literal, TextIO, cast
+from datetime import UTC, datetime
+from typing import Literal, TextIO, cast
 
 import orjson
 import structlog
+from structlog.typing import EventDict, Processor
 
 
 class _Forgiving:
@@ -43,16 +45,16 @@ def configure(
         log_level: The lowest level that is written.
     """
     level: int = getattr(logging, log_level.upper())
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(_serialize)
+    renderer: Processor = (
+        _to_json
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
-    shared: list[structlog.typing.Processor] = [
+    shared: list[Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_timestamp,
     ]
     if log_format == "json":
         shared.append(structlog.processors.format_exc_info)
@@ -80,7 +82,14 @@ def configure(
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
-def _serialize(event: dict[str, Any], **_: object) -> str:
+def _add_timestamp(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Add the time in UTC, such as ``2026-01-02T03:04:05.678901Z``."""
+    # structlog's TimeStamper writes the same with `isoformat`, which takes three times as long.
+    event["timestamp"] = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
+    return event
+
+
+def _to_json(_logger: object, _name: str, event: EventDict) -> str:
     try:
         return orjson.dumps(event, repr).decode()
     except TypeError:  # a text that isn't valid Unicode, or a number beyond 64 bits
