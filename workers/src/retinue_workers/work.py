@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from retinue_history import (
     NULL_VERSION,
@@ -49,8 +49,7 @@ class Message:
     is_expired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ImageEvent:
+class ImageEvent(NamedTuple):
     """An object was created or overwritten in S3.
 
     Attributes:

@@ -18,9 +18,9 @@ work, too.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from retinue_aws import read_json
@@ -39,6 +39,13 @@ _MAX_BUCKET_BYTES = 255  # of buckets created before 2018; newer names have at m
 _MAX_SIZE_BYTES = 2**63 - 1  # the limit of a database's bigint; S3's own limit is far lower
 _MAX_WRAPPINGS = 3
 _SEQUENCER = re.compile(r"[0-9A-Fa-f]{1,64}")
+
+_Fields: TypeAlias = Mapping[str, object]
+"""A JSON object.
+
+Functions that read a field take the object, its path in the message or record, and the field's
+name. They join these only for an error.
+"""
 
 
 class MalformedEventError(RetinueError):
@@ -102,13 +109,12 @@ def parse(body: str) -> ParsedBody:
         records = message["Records"]
         if not isinstance(records, list):
             raise MalformedEventError(f"Records must be an array, not {_type(records)}")
-        places = [(record, f"Records[{index}]") for index, record in enumerate(records)]
         read = _notified
     elif message.get("source") == "aws.s3":
-        places = [(message, "")]
+        records = [message]
         read = _bridged
     elif "JobId" in message and "Status" in message:
-        return ParsedBody(hint=_hint(_Object.of(message, "")))
+        return ParsedBody(hint=_hint(message))
     else:
         raise MalformedEventError(
             "the message isn't an S3 event: it has neither Records nor the source aws.s3; "
@@ -117,11 +123,14 @@ def parse(body: str) -> ParsedBody:
     events: list[ObjectEvent] = []
     problems: list[str] = []
     ignored: set[str] = set()
-    for value, where in places:
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            problems.append(f"Records[{index}] must be an object, not {_type(record)}")
+            continue
         try:
-            event = read(_Object.of(value, where))
+            event = read(record)
         except MalformedEventError as error:
-            problems.append(str(error))
+            problems.append(f"Records[{index}].{error}" if read is _notified else str(error))
         else:
             if isinstance(event, _Ignored):
                 ignored.add(event.reason)
@@ -134,17 +143,17 @@ def parse(body: str) -> ParsedBody:
     return ParsedBody(tuple(once), tuple(problems), frozenset(ignored))
 
 
-def _hint(message: "_Object") -> JobHint:
+def _hint(message: _Fields) -> JobHint:
     """Return the job of a message; see "Getting the completion status" in Rekognition's guide.
 
     The tag may have any content. Only Retinue's own begins with ``JOB_TAG``.
     """
-    tag = message.optional_text("JobTag") or ""
+    tag = _optional_text(message, "", "JobTag") or ""
     token = tag.removeprefix(JOB_TAG) if tag.startswith(JOB_TAG) else None
-    return JobHint(message.text("JobId", max_bytes=MAX_NAME_BYTES), token or None)
+    return JobHint(_text(message, "", "JobId"), token or None)
 
 
-def _unwrapped(body: str) -> Mapping[str, object]:
+def _unwrapped(body: str) -> _Fields:
     """Return the message's JSON object, without its SNS notifications."""
     text, what = body, "the message"
     for _ in range(_MAX_WRAPPINGS):
@@ -183,7 +192,7 @@ def _is_pointer(message: object) -> bool:
     """Return whether a message only names the place in S3 of one too large for SQS or SNS."""
     if isinstance(message, list) and len(message) == 2:  # Java's form: class and fields
         message = message[1]
-    return isinstance(message, dict) and {"s3BucketName", "s3Key"} <= message.keys()
+    return isinstance(message, dict) and "s3BucketName" in message and "s3Key" in message
 
 
 class _Ignored(NamedTuple):
@@ -192,11 +201,11 @@ class _Ignored(NamedTuple):
     reason: str
 
 
-def _notified(record: "_Object") -> ObjectEvent | _Ignored | None:
+def _notified(record: _Fields) -> ObjectEvent | _Ignored | None:
     """Return the event in a record of S3's own notification; ``None`` for an irrelevant one."""
-    name = record.text("eventName").removeprefix("s3:")
+    name = _text(record, "", "eventName").removeprefix("s3:")
     family, _, action = name.partition(":")
-    producer = record.fields.get("eventSource")
+    producer = record.get("eventSource")
     if producer == "s3.amazonaws.com":
         return _OF_CLOUDTRAIL
     if family in _UNFOLLOWED:
@@ -204,39 +213,40 @@ def _notified(record: "_Object") -> ObjectEvent | _Ignored | None:
     if family not in ("ObjectCreated", "ObjectRemoved", "LifecycleExpiration"):
         return _Ignored(f"events of the type {_quoted(family)} are not followed")
     event = _event(
-        record.child("s3"),
+        _object(record, "", "s3"),
+        "s3",
         _CEPH if producer == "ceph:s3" else _NOTIFICATION,
         created=family == "ObjectCreated",
         delete_marker=action == "DeleteMarkerCreated",
-        event_time=record.time("eventTime"),
+        event_time=_time(record, "", "eventTime"),
     )
-    if isinstance(event, ImageEvent) and "retinue" in record.fields:
-        asked = record.child("retinue")
-        return replace(
-            event,
-            replay_id=asked.optional_text("replayId"),
-            detectors=asked.names("detectors"),
-            served_at=asked.time("servedAt") if "servedAt" in asked.fields else None,
+    if "retinue" in record and isinstance(event, ImageEvent):
+        asked = _object(record, "", "retinue")
+        return event._replace(
+            replay_id=_optional_text(asked, "retinue", "replayId"),
+            detectors=_names(asked, "retinue", "detectors"),
+            served_at=_time(asked, "retinue", "servedAt") if "servedAt" in asked else None,
         )
     return event
 
 
-def _bridged(record: "_Object") -> ObjectEvent | _Ignored | None:
+def _bridged(record: _Fields) -> ObjectEvent | _Ignored | None:
     """Return the event in a message of EventBridge; ``None`` for an irrelevant one."""
-    kind = record.text("detail-type")
+    kind = _text(record, "", "detail-type")
     if kind.endswith("via CloudTrail"):
         return _OF_CLOUDTRAIL
     if kind in _UNFOLLOWED_KINDS:
         return None
     if kind not in ("Object Created", "Object Deleted"):
         return _Ignored(f"EventBridge's events of the type {_quoted(kind)} are not followed")
-    detail = record.child("detail")
+    detail = _object(record, "", "detail")
     return _event(
         detail,
+        "detail",
         _EVENT_BRIDGE,
         created=kind == "Object Created",
-        delete_marker=detail.fields.get("deletion-type") == "Delete Marker Created",
-        event_time=record.time("time"),
+        delete_marker=detail.get("deletion-type") == "Delete Marker Created",
+        event_time=_time(record, "", "time"),
     )
 
 
@@ -290,7 +300,8 @@ _EVENT_BRIDGE = _Spelling("version-id", "etag", form_encoded=False)
 
 
 def _event(
-    entity: "_Object",
+    entity: _Fields,
+    where: str,
     spelling: _Spelling,
     *,
     created: bool,
@@ -298,136 +309,133 @@ def _event(
     event_time: datetime,
 ) -> ObjectEvent | None:
     """Return the event for the bucket and object that ``entity`` names."""
-    bucket = entity.child("bucket").text("name", max_bytes=_MAX_BUCKET_BYTES)
-    s3_object = entity.child("object")
-    key = s3_object.text("key", max_bytes=MAX_NAME_BYTES, form_encoded=spelling.form_encoded)
-    version_id = s3_object.optional_text(spelling.version_id)
+    bucket_fields = _object(entity, where, "bucket")
+    bucket = _text(bucket_fields, f"{where}.bucket", "name", max_bytes=_MAX_BUCKET_BYTES)
+    s3_object = _object(entity, where, "object")
+    where = f"{where}.object"
+    key = _text(s3_object, where, "key", form_encoded=spelling.form_encoded)
+    version_id = _optional_text(s3_object, where, spelling.version_id)
     if version_id == NULL_VERSION:
         # Versioning is suspended, or was enabled later. The next upload without versioning
         # overwrites this version under the same id.
         version_id = None
-    sequencer = s3_object.optional_text("sequencer")
+    sequencer = _optional_text(s3_object, where, "sequencer")
     if sequencer is not None and not _SEQUENCER.fullmatch(sequencer):
         raise MalformedEventError(
-            f"{s3_object.path('sequencer')} must be 1 to 64 hexadecimal digits, "
-            f"not {_quoted(sequencer)}"
+            f"{where}.sequencer must be 1 to 64 hexadecimal digits, not {_quoted(sequencer)}"
         )
     if not created:
         return RemovalEvent(bucket, key, version_id, delete_marker, sequencer, event_time)
-    size_bytes = s3_object.size("size", as_text=spelling.size_as_text)
-    if key.endswith("/") and size_bytes == 0:
+    size_bytes = _size(s3_object, where, as_text=spelling.size_as_text)
+    if size_bytes == 0 and key.endswith("/"):
         # The S3 console creates it for "Create folder". It isn't an image, so a failed run for an
         # empty file would only be noise.
         return None
-    etag = (s3_object.optional_text(spelling.etag) or "").strip('"') or None
+    etag = (_optional_text(s3_object, where, spelling.etag) or "").strip('"') or None
     try:
         reference = ImageReference(bucket, key, version_id, etag)
     except ValueError as error:
-        raise MalformedEventError(f"{s3_object.where}: {error}") from error
+        raise MalformedEventError(f"{where}: {error}") from error
     return ImageEvent(reference, size_bytes, sequencer, event_time)
 
 
-class _Object(NamedTuple):
-    """A JSON object and its path in the message."""
+def _path(where: str, name: str) -> str:
+    """Return the path of a field."""
+    return f"{where}.{name}" if where else name
 
-    fields: Mapping[str, object]
-    where: str
 
-    @classmethod
-    def of(cls, value: object, where: str) -> Self:
-        """Return ``value`` if it is an object."""
-        if not isinstance(value, dict):
-            raise MalformedEventError(f"{where} must be an object, not {_type(value)}")
-        return cls(value, where)
+def _object(fields: _Fields, where: str, name: str) -> _Fields:
+    """Return an object inside another one."""
+    value = fields.get(name)
+    if not isinstance(value, dict):
+        raise MalformedEventError(f"{_path(where, name)} must be an object, not {_type(value)}")
+    return value
 
-    def path(self, name: str) -> str:
-        """Return the path of a field."""
-        return f"{self.where}.{name}" if self.where else name
 
-    def child(self, name: str) -> Self:
-        """Return an object inside this one."""
-        return self.of(self.fields.get(name), self.path(name))
+def _optional_text(fields: _Fields, where: str, name: str) -> str | None:
+    """Return a text that can be stored; ``None`` if it is absent, null or empty."""
+    value = fields.get(name)
+    return None if value is None or value == "" else _text(fields, where, name)
 
-    def optional_text(self, name: str) -> str | None:
-        """Return a text that can be stored; ``None`` if it is absent, null or empty."""
-        value = self.fields.get(name)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            raise MalformedEventError(f"{self.path(name)} must be text, not {_type(value)}")
-        return self._storable(name, value, MAX_NAME_BYTES)
 
-    def text(
-        self, name: str, *, max_bytes: int = MAX_NAME_BYTES, form_encoded: bool = False
-    ) -> str:
-        """Return a required text, decoded if it is form-encoded (``+`` a space, ``%2B`` a +)."""
-        value = self.fields.get(name)
-        if not isinstance(value, str) or not value:
-            found = "empty" if value == "" else _type(value)
-            raise MalformedEventError(f"{self.path(name)} must be text, not {found}")
-        if form_encoded:
-            try:
-                value = unquote_to_bytes(value.replace("+", " ")).decode()
-            except UnicodeError as error:
-                raise MalformedEventError(
-                    f"{self.path(name)} is not UTF-8 once decoded: {_quoted(value)}"
-                ) from error
-        return self._storable(name, value, max_bytes)
+def _text(
+    fields: _Fields,
+    where: str,
+    name: str,
+    *,
+    max_bytes: int = MAX_NAME_BYTES,
+    form_encoded: bool = False,
+) -> str:
+    """Return a required text that can be stored.
 
-    def names(self, name: str) -> frozenset[str] | None:
-        """Return an optional list of texts."""
-        values = self.fields.get(name)
-        if values is None:
-            return None
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise MalformedEventError(f"{self.path(name)} must be an array of texts")
-        return frozenset(values)
-
-    def time(self, name: str) -> datetime:
-        """Return a required time, in UTC.
-
-        It is required although the sequencer orders events, because the history shows it and S3
-        always sends it.
-        """
-        text = self.text(name)
+    It is decoded if it is form-encoded (``+`` a space, ``%2B`` a +).
+    """
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        found = "empty" if value == "" else _type(value)
+        raise MalformedEventError(f"{_path(where, name)} must be text, not {found}")
+    if form_encoded:
         try:
-            time = datetime.fromisoformat(text)
-            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError) as error:
+            value = unquote_to_bytes(value.replace("+", " ")).decode()
+        except UnicodeError as error:
             raise MalformedEventError(
-                f"{self.path(name)} must be an ISO 8601 time, not {_quoted(text)}"
+                f"{_path(where, name)} is not UTF-8 once decoded: {_quoted(value)}"
             ) from error
+    try:
+        size_bytes = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError as error:
+        raise MalformedEventError(
+            f"{_path(where, name)} is not valid Unicode: {_quoted(value)}"
+        ) from error
+    if size_bytes > max_bytes:
+        raise MalformedEventError(
+            f"{_path(where, name)} has {size_bytes:,} bytes; the limit is {max_bytes:,}"
+        )
+    if "\0" in value:
+        raise MalformedEventError(f"{_path(where, name)} contains NUL: {_quoted(value)}")
+    return value
 
-    def size(self, name: str, *, as_text: bool) -> int | None:
-        """Return a number of bytes, possibly written as text; ``None`` if absent, null or empty."""
-        value = self.fields.get(name)
-        if as_text and isinstance(value, str):
-            value = int(value) if re.fullmatch(r"[0-9]{1,20}", value) else value or None
-        if value is None:
-            return None
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise MalformedEventError(f"{self.path(name)} must be an integer, not {_type(value)}")
-        if not 0 <= value <= _MAX_SIZE_BYTES:
-            raise MalformedEventError(
-                f"{self.path(name)} must be 0 to {_MAX_SIZE_BYTES}, not {_quoted(str(value))}"
-            )
-        return value
 
-    def _storable(self, name: str, value: str, max_bytes: int) -> str:
-        """Return ``value`` if the database can store it."""
-        try:
-            size_bytes = len(value) if value.isascii() else len(value.encode())
-        except UnicodeEncodeError as error:
-            raise MalformedEventError(
-                f"{self.path(name)} is not valid Unicode: {_quoted(value)}"
-            ) from error
-        if size_bytes > max_bytes:
-            raise MalformedEventError(
-                f"{self.path(name)} has {size_bytes:,} bytes; the limit is {max_bytes:,}"
-            )
-        if "\0" in value:
-            raise MalformedEventError(f"{self.path(name)} contains NUL: {_quoted(value)}")
-        return value
+def _names(fields: _Fields, where: str, name: str) -> frozenset[str] | None:
+    """Return an optional list of texts."""
+    values = fields.get(name)
+    if values is None:
+        return None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise MalformedEventError(f"{_path(where, name)} must be an array of texts")
+    return frozenset(values)
+
+
+def _time(fields: _Fields, where: str, name: str) -> datetime:
+    """Return a required time, in UTC.
+
+    It is required although the sequencer orders events, because the history shows it and S3 always
+    sends it.
+    """
+    text = _text(fields, where, name)
+    try:
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise MalformedEventError(
+            f"{_path(where, name)} must be an ISO 8601 time, not {_quoted(text)}"
+        ) from error
+
+
+def _size(s3_object: _Fields, where: str, *, as_text: bool) -> int | None:
+    """Return a number of bytes, possibly written as text; ``None`` if absent, null or empty."""
+    value = s3_object.get("size")
+    if as_text and isinstance(value, str):
+        value = int(value) if re.fullmatch(r"[0-9]{1,20}", value) else value or None
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MalformedEventError(f"{where}.size must be an integer, not {_type(value)}")
+    if not 0 <= value <= _MAX_SIZE_BYTES:
+        raise MalformedEventError(
+            f"{where}.size must be 0 to {_MAX_SIZE_BYTES}, not {_quoted(str(value))}"
+        )
+    return value
 
 
 def _type(value: object) -> str:
