@@ -4,6 +4,12 @@ import hashlib
 from dataclasses import dataclass, field
 from uuid import UUID
 
+_VERSION_AND_VARIANT = 0xF << 76 | 0b11 << 62
+"""The bits of a UUID that say how it was made (RFC 9562)."""
+
+_VERSION_8 = 0x8 << 76 | 0b10 << 62
+"""Their values in a UUIDv8."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
@@ -39,16 +45,15 @@ class ImageReference:
             raise ValueError("an image needs a version id or an ETag")
         if "\n" in bucket or "\n" in version:
             raise ValueError("a bucket or version cannot contain a newline")
-        if "\0" in bucket or "\0" in key or "\0" in version:
+        name = f"{bucket}\n{version}\n{key}"
+        if "\0" in name:
             raise ValueError("a bucket, key or version cannot contain NUL")
         try:
-            name = f"{bucket}\n{version}\n{key}".encode()
+            digest = hashlib.sha256(name.encode()).digest()
         except UnicodeEncodeError as error:
             raise ValueError("a bucket, key or version must be valid Unicode") from error
-        digest = bytearray(hashlib.sha256(name).digest()[:16])
-        digest[6] = digest[6] & 0x0F | 0x80
-        digest[8] = digest[8] & 0x3F | 0x80
-        object.__setattr__(self, "image_id", UUID(bytes=bytes(digest)))
+        number = int.from_bytes(digest[:16], "big") & ~_VERSION_AND_VARIANT | _VERSION_8
+        object.__setattr__(self, "image_id", UUID(int=number))
 
     @property
     def version(self) -> str:
