@@ -59,10 +59,11 @@ class Price:
         """Return the cost of units in US dollars, if the month has had ``before`` units."""
         total, at, end = Decimal(0), before, before + units
         for tier in self.tiers:
-            limit = end if tier.up_to_units is None else min(end, Decimal(tier.up_to_units))
-            if limit > at:
-                total += (limit - at) * tier.usd
-                at = limit
+            limit = tier.up_to_units
+            until = end if limit is None or end <= limit else Decimal(limit)
+            if until > at:
+                total += (until - at) * tier.usd
+                at = until
             if at >= end:
                 break
         return total

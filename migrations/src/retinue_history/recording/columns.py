@@ -109,6 +109,8 @@ def image_columns(
 
 def _removals(gone: Sequence[RemovedObject]) -> str:
     """Return the removals as JSON. Columns would make more parameters than psycopg caches."""
+    if not gone:
+        return "[]"
     for field in ("bucket", "key", "version", "delete_marker", "sequencer"):
         texts(field, [getattr(one, field) for one in gone])  # refuses unstorable values
     times("removed_at", [one.removed_at for one in gone])

@@ -10,7 +10,8 @@ from retinue_history.db.connections import Connection
 
 def month_of(moment: datetime) -> date:
     """Return the first day of the month, in UTC, of a moment."""
-    return moment.astimezone(UTC).date().replace(day=1)
+    in_utc = moment.astimezone(UTC)
+    return date(in_utc.year, in_utc.month, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """Turn a detector's answer into the run to record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeAlias
 
 import structlog
-from retinue_history import RunKey, RunRecord, skip_event_id
+from retinue_history import Charge, RunKey, RunRecord, skip_event_id
 from retinue_sdk import AsyncDetector, Findings, ImageReference, Input, JobDetector
 from retinue_sdk.errors import format_error
 
@@ -107,7 +108,7 @@ class RunRecorder:
             error_code=storable(fail.code)[:100],
             error_message=storable(fail.message)[:MAX_MESSAGE_CHARACTERS],
             billed_units=task.billed_units,
-            price_usd=sum((one.price_usd for one in charges), Decimal(0)),
+            price_usd=_price_usd(charges),
             charges=charges,
         )
 
@@ -139,10 +140,14 @@ class RunRecorder:
             duration_ms=answer.duration_ms,
             model_version=encoded.model_version,
             billed_units=units,
-            price_usd=sum((one.price_usd for one in charges), Decimal(0)),
+            price_usd=_price_usd(charges),
             raw_response=encoded.raw_response,
             truncated=task.is_truncated,
             detections=encoded.detections,
             charges=charges,
             read_by_key=detector_input is Input.REFERENCE and task.reference.version_id is None,
         )
+
+
+def _price_usd(charges: Sequence[Charge]) -> Decimal:
+    return sum([charge.price_usd for charge in charges], Decimal(0))

@@ -33,6 +33,8 @@ FRESH_SECONDS = 0.5
 this time, and their calls in flight, can exceed the budget.
 """
 
+_NOTHING = Decimal(0)
+
 KeyT = TypeVar("KeyT")
 
 
@@ -56,7 +58,7 @@ class _Sums:
 
 
 def _add(sums: dict[KeyT, Decimal], key: KeyT, amount: Decimal) -> None:
-    total = sums.get(key, Decimal(0)) + amount
+    total = sums.get(key, _NOTHING) + amount
     if total:
         sums[key] = total
     else:
@@ -161,17 +163,17 @@ class Budget:
             return ()
         month = month_of(at)
         self._units_a_call[detector] = units / images
-        charges = tuple(
+        charges = [
             Charge(
                 price.billing_group,
                 units,
                 price.usd(units, before=self._units(month, price.billing_group)),
             )
             for price in prices
-        )
+        ]
         if self._reads:
             self._charged.add(month, detector, charges)
-        return charges
+        return tuple(charges)
 
     def expected(self, detector: str, units: Decimal) -> Charge:
         """Return the probable cost of a job, in the billing group of its first price."""
@@ -206,7 +208,7 @@ class Budget:
         """
         budget = self._budgets.get(detector)
         if budget is None:
-            return Decimal(0)
+            return _NOTHING
         if monotonic() - self._read_at > FRESH_SECONDS:
             await self._read(unless_fresh=True)
         usd = self._next_usd(detector) * images
@@ -270,18 +272,17 @@ class Budget:
 
     def _units(self, month: date, group: str) -> Decimal:
         """Return the month's units of a billing group."""
-        known = month == self._totals.month
-        return self._charged.units.get((month, group), Decimal(0)) + (
-            self._totals.units.get(group, Decimal(0)) if known else Decimal(0)
-        )
+        totals = self._totals
+        recorded = totals.units.get(group, _NOTHING) if month == totals.month else _NOTHING
+        return recorded + self._charged.units.get((month, group), _NOTHING)
 
     def _bill(self, detector: str) -> Decimal:
         """Return a detector's cost in US dollars in the month of the totals."""
         month = self._totals.month
         return (
-            self._totals.usd.get(detector, Decimal(0))
-            + self._charged.usd.get((month, detector), Decimal(0))
-            + self._reserved.get(detector, Decimal(0))
+            self._totals.usd.get(detector, _NOTHING)
+            + self._charged.usd.get((month, detector), _NOTHING)
+            + self._reserved.get(detector, _NOTHING)
         )
 
     def _next_usd(self, detector: str) -> Decimal:
@@ -296,5 +297,5 @@ class Budget:
                 price.usd(units, before=self._units(month, price.billing_group))
                 for price in self._prices.get(detector, ())
             ),
-            Decimal(0),
+            _NOTHING,
         )
