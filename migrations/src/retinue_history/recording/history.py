@@ -75,7 +75,7 @@ class History:
             ((numbers, erased),) = connection.execute(statements.DONE_AND_ERASED, columns)
         done = set(numbers)
         keys = {key for number, (key, _) in enumerate(tasks, start=1) if number in done}
-        if len(done) < len(tasks):
+        if keys and len(done) < len(tasks):
             keys -= {key for number, (key, _) in enumerate(tasks, start=1) if number not in done}
         return keys, set(erased)
 

@@ -1,6 +1,7 @@
 """Call observers of committed runs."""
 
 import asyncio
+from functools import cached_property
 
 import orjson
 import structlog
@@ -35,9 +36,9 @@ class Observers:
         self._queue: asyncio.Queue[Run] = asyncio.Queue(QUEUE_SIZE)
         self._is_behind = False
 
-    @property
+    @cached_property
     def has_observers(self) -> bool:
-        """Return whether any plugin observes runs."""
+        """Return whether any plugin observes runs. Plugins decide that when the worker starts."""
         return self._plugins.observed
 
     async def put(self, run: Run) -> None:
