@@ -554,7 +554,7 @@ class JobScheduler:
                 return
             self._metrics.committed([run])
             self._metrics.job_ended(work.runner.name, was_hinted=work.job.hinted_at is not None)
-            log_run(run_id, run, work.reference, attempt=work.job.attempt)
+            log_run(log, run_id, run, work.reference, attempt=work.job.attempt)
             if self._observers.has_observers:
                 observed = await self._threads.run(as_run, run, work.reference)
                 await self._observers.put(observed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 from retinue_history import History, HistoryUnavailableError, RunRecord, TaskKey
 from retinue_sdk import ImageReference
+from structlog.typing import FilteringBoundLogger
 
 from retinue_workers.limits.batching import Batcher
 from retinue_workers.limits.budget import Budget
@@ -57,6 +58,7 @@ class Committer:
         self._budget = budget
         self._metrics = metrics
         self._observers = observers
+        self._log = log.bind()  # without the proxy, which looks up its method for each line
         self._commits = Batcher(self._commit, limit=GROUP, extra=EXTRA)
 
     async def commit(self, delivery: Delivery) -> None:
@@ -133,15 +135,23 @@ class Committer:
             details["waited_seconds"] = round(max(0.0, time.time() - message.sent_at), 1)
         for run_id, run in new.items():
             reference = by_id[run.key.image_id]
-            log_run(run_id, run, reference, **details)
+            log_run(self._log, run_id, run, reference, **details)
             if run.outcome != "skipped" and self._observers.has_observers:
                 await self._observers.put(as_run(run, reference))
 
 
-def log_run(run_id: int, run: RunRecord, reference: ImageReference, **details: object) -> None:
+def log_run(
+    log: FilteringBoundLogger,
+    run_id: int,
+    run: RunRecord,
+    reference: ImageReference,
+    /,
+    **details: object,
+) -> None:
     """Log a new run.
 
     Args:
+        log: The logger.
         run_id: The run's id.
         run: The run.
         reference: Its image.
