@@ -65,7 +65,7 @@ class Answer:
     images: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Succeed:
     """Record the findings."""
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic
+from typing import NamedTuple
 
 import structlog
 from retinue_sdk import RetriableError
@@ -21,8 +22,7 @@ STOPPING = Requeue(0, "the worker is stopping")
 """The outcome of a task that the worker has no time for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Concluded:
+class Concluded(NamedTuple):
     """The last answer of a detector, and how to record it. The caller releases its budget."""
 
     answer: Answer
@@ -56,53 +56,45 @@ class Attempts:
             runner: The runner that is asked; ``None`` if only routes are.
             ask: Returns the next answer.
         """
+        retrying_since: float | None = None
         try:
-            return await self._conclude(task, runner, ask)
+            for attempt in count(1):
+                answer = await ask()
+                if not isinstance(answer, Answer):
+                    return answer
+                if runner is not None:
+                    answer = runner.suspects.note(task, answer)
+                if not isinstance(answer.value, RetriableError):
+                    retrying_since = None
+                elif retrying_since is None:
+                    retrying_since = monotonic()
+                decision = decide(
+                    answer,
+                    task,
+                    attempt,
+                    retrying_seconds=monotonic() - retrying_since if retrying_since else 0.0,
+                    retry_window_seconds=self.retry_window_seconds,
+                )
+                if isinstance(decision, Succeed | Fail):
+                    return Concluded(answer, decision)
+                self.budget.release(task.key.detector, answer.reserved_usd)
+                if _is_cancelled():
+                    decision = STOPPING
+                match decision:
+                    case Requeue():
+                        _log_requeue(task, decision)
+                        return decision
+                    case Retry():
+                        task.alone = task.alone or decision.alone
+                        self.metrics.retried(task.key.detector, decision.throttled)
+                        _log_retry(task, attempt, decision)
+                    case Pause():
+                        if runner is not None:
+                            runner.pause(decision.after_seconds, decision.reason)
+                await asyncio.sleep(decision.after_seconds)
         finally:
             if runner is not None:
                 runner.suspects.acquit(task)
-
-    async def _conclude(
-        self,
-        task: Task,
-        runner: DetectorRunner | None,
-        ask: Callable[[], Awaitable[Answer | TaskResult]],
-    ) -> Concluded | TaskResult:
-        retrying_since: float | None = None
-        for attempt in count(1):
-            answer = await ask()
-            if not isinstance(answer, Answer):
-                return answer
-            if runner is not None:
-                answer = runner.suspects.note(task, answer)
-            if not isinstance(answer.value, RetriableError):
-                retrying_since = None
-            elif retrying_since is None:
-                retrying_since = monotonic()
-            decision = decide(
-                answer,
-                task,
-                attempt,
-                retrying_seconds=monotonic() - retrying_since if retrying_since else 0.0,
-                retry_window_seconds=self.retry_window_seconds,
-            )
-            if isinstance(decision, Succeed | Fail):
-                return Concluded(answer, decision)
-            self.budget.release(task.key.detector, answer.reserved_usd)
-            if _is_cancelled():
-                decision = STOPPING
-            match decision:
-                case Requeue():
-                    _log_requeue(task, decision)
-                    return decision
-                case Retry():
-                    task.alone = task.alone or decision.alone
-                    self.metrics.retried(task.key.detector, decision.throttled)
-                    _log_retry(task, attempt, decision)
-                case Pause():
-                    if runner is not None:
-                        runner.pause(decision.after_seconds, decision.reason)
-            await asyncio.sleep(decision.after_seconds)
         raise AssertionError("count() does not end")
 
 
