@@ -192,6 +192,7 @@ class Task:
         event: The event.
         image: The image. Tasks of detectors that load it share it.
         key: The run key.
+        event_id: The id of the event.
         is_last_receive: Whether SQS would move the message to the dead-letter queue next time.
         alone: Whether the image needs its own batch, because a batch with it raised.
         probes: Number of calls for the image that hung while the detector was unresponsive.
@@ -208,11 +209,11 @@ class Task:
     probes: int = 0
     shortages: int = 0
     billed_units: Decimal = Decimal(0)
+    event_id: str = field(init=False)
 
-    @property
-    def event_id(self) -> str:
-        """Return the id of the event."""
-        return self.event.event_id
+    def __post_init__(self) -> None:
+        """Compute the id of the event, which is needed several times."""
+        self.event_id = self.event.event_id
 
     @property
     def reference(self) -> ImageReference:

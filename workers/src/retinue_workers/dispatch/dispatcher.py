@@ -1,16 +1,24 @@
 """The main path: handle one message from its text to its deletion."""
 
 import asyncio
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from retinue_history import HistoryError, ImageRecord, JobRecord, RunKey, RunRecord
-from retinue_sdk import Image, Media, media_of
+from retinue_history import (
+    DetectorConfiguration,
+    HistoryError,
+    ImageRecord,
+    JobRecord,
+    RunKey,
+    RunRecord,
+    VideoRecord,
+)
+from retinue_sdk import Image, ImageReference, Input, Media, media_of
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
@@ -43,24 +51,24 @@ RECEIVES_WITHOUT_REDRIVE = 5
 MAX_IGNORED = 20
 """Maximum number of kinds of ignored events that are logged, each once."""
 
+_NOTHING_HELD = nullcontext()
+
 
 @dataclass(slots=True)
 class _ImageWork:
     """The work for one image of a message.
 
     Attributes:
-        event: The event that names the image.
         record: The image's record in the history.
         image: The image, shared by its tasks.
         tasks: The tasks that aren't done.
         earlier: Earlier findings of detectors without a task, if routes need them.
     """
 
-    event: ImageEvent
     record: ImageRecord
     image: Image
     tasks: Sequence[Task]
-    earlier: Earlier
+    earlier: Earlier = field(default_factory=dict)
 
 
 class Dispatcher:
@@ -109,6 +117,10 @@ class Dispatcher:
         self._router = router
         takers: list[DetectorRunner | JobRunner] = [*runners, *jobs.runners]
         self._runners = {runner.name: runner for runner in takers}
+        self._takers = {
+            medium: [_configuration(runner, medium) for runner in takers if medium in runner.media]
+            for medium in Media
+        }
         self._jobs = jobs
         self._records = records
         self._committer = committer
@@ -127,11 +139,7 @@ class Dispatcher:
         """Process one message: events, tasks, results, commit, delete."""
         async with self._inbox.lease(message) as lease:
             try:
-                events = self._parse(message)
-                if events.hint is not None:
-                    with self._cancellable_here():
-                        await self._jobs.hint(events.hint)
-                delivery = await self._detect(message, events)
+                delivery = await self._detect(message, self._parse(message))
             except HistoryError as error:  # of the lookup, or the hint
                 await self._reject(message, lease, error)
                 return
@@ -149,36 +157,27 @@ class Dispatcher:
 
     async def _detect(self, message: Message, events: ParsedBody) -> Delivery:
         """Return the results of all detectors for all images, for the commit."""
-        only: TaskResult | None = None
-        with self._cancellable_here():
+        if self._is_stopping:
+            raise asyncio.CancelledError
+        current = asyncio.current_task()
+        if current is None:
+            raise AssertionError("handle runs in a task")
+        results: Sequence[Sequence[TaskResult]] | None = None
+        self._cancellable.add(current)
+        try:
+            if events.hint is not None:
+                await self._jobs.hint(events.hint)
             images = await self._plan(message, events.images)
             if len(images) == 1 and len(images[0].tasks) == 1:  # most messages
-                only = await self._run_here(images[0])
-        if only is not None:
-            results = [[only]]
-        else:
+                results = [[await self._run_here(images[0])]]
+        finally:
+            self._cancellable.discard(current)
+        if results is None:
             runs = [self._start(work) for work in images]
             if started := [run for its in runs for run in its]:
                 await asyncio.wait(started)
             results = [[_result(run) for run in its] for its in runs]
-        delays = [one.after_seconds for its in results for one in its if isinstance(one, Requeue)]
-        if events.problems:
-            delays.append(requeue_seconds(message.receive_count))
-        recorded = [[run for run in its if isinstance(run, RunRecord)] for its in results]
-        return Delivery(
-            message,
-            references=[work.event.reference for work in images],
-            images=[_learned(work, its) for work, its in zip(images, recorded, strict=True)],
-            removed=[removal.record() for removal in events.removals],
-            runs=[run for its in recorded for run in its],
-            videos=[
-                work.image.record
-                for work in images
-                if isinstance(work.image, VideoObject) and work.image.record is not None
-            ],
-            jobs=[one for its in results for one in its if isinstance(one, JobRecord)],
-            requeue_after_seconds=max(delays, default=None),
-        )
+        return _delivery(message, events, images, results)
 
     def cancel_waiting(self) -> None:
         """Cancel every wait. The second call also cancels running calls of detectors."""
@@ -220,43 +219,51 @@ class Dispatcher:
 
     async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
         """Return the tasks for each object: one for each detector that hasn't processed it."""
-        named = [(event, event.record(), media_of(event.reference.key)) for event in events]
-        pending = await self._lookup.pending(
-            [
-                Wanted(_key(record, runner, medium), event.event_id, record)
-                for event, record, medium in named
-                for runner in self._takers(event, medium)
-            ]
-        )
-        images = []
-        for event, record, medium in named:
-            image = self._image(event, medium)
-            keys = [one.key for one in pending if one.image is record]
-            tasks = [Task(message, event, image, key, self._is_last(message)) for key in keys]
-            earlier = await self._earlier(record, medium, {key.detector for key in keys})
-            images.append(_ImageWork(event, record, image, tasks, earlier))
+        images = [self._work(message, event) for event in events]
+        wanted = [
+            Wanted(task.key, task.event_id, work.record) for work in images for task in work.tasks
+        ]
+        pending = await self._lookup.pending(wanted)
+        if len(pending) < len(wanted):
+            keys = {one.key for one in pending}
+            for work in images:
+                work.tasks = [task for task in work.tasks if task.key in keys]
+        if self._router.needs_detections:
+            for work in images:
+                work.earlier = await self._earlier(work)
         return images
 
-    def _takers(self, event: ImageEvent, medium: Media) -> Iterator[DetectorRunner | JobRunner]:
-        """Yield the detectors that take an object, by its medium and the event's request."""
-        for runner in self._runners.values():
-            if medium in runner.media and (
-                event.detectors is None or runner.name in event.detectors
-            ):
-                yield runner
+    def _work(self, message: Message, event: ImageEvent) -> _ImageWork:
+        """Return an image with a task for each detector that takes it.
 
-    async def _earlier(self, record: ImageRecord, medium: Media, detectors: Set[str]) -> Earlier:
+        Its medium and the event's request decide.
+        """
+        reference, detectors = event.reference, event.detectors
+        medium = media_of(reference.key)
+        image: Image
+        if medium is Media.VIDEO:
+            image = VideoObject(reference, event.size_bytes)
+        else:
+            image = self._store.image(reference, event.size_bytes)
+        is_last = self._is_last(message)
+        tasks = [
+            Task(message, event, image, RunKey(reference.image_id, *configuration), is_last)
+            for configuration in self._takers[medium]
+            if detectors is None or configuration.detector in detectors
+        ]
+        return _ImageWork(event.record(), image, tasks)
+
+    async def _earlier(self, work: _ImageWork) -> Earlier:
         """Return the earlier results of detectors that routes need and that have no task now."""
+        record, medium = work.record, media_of(work.record.key)
+        detectors = {task.key.detector for task in work.tasks}
         required = self._router.requires(detectors) - detectors
-        keys = {name: _key(record, self._runners[name], medium) for name in required}
+        keys = {
+            name: RunKey(record.image_id, *_configuration(self._runners[name], medium))
+            for name in required
+        }
         found = await self._lookup.summaries(keys.values())
         return {name: found.get(key) for name, key in keys.items()}
-
-    def _image(self, event: ImageEvent, medium: Media) -> Image:
-        """Return the image of an event, not fetched."""
-        if medium is Media.VIDEO:
-            return VideoObject(event.reference, event.size_bytes)
-        return self._store.image(event.reference, event.size_bytes)
 
     async def _run_here(self, work: _ImageWork) -> TaskResult:
         """Run an image's only task in the current coroutine, which may be cancelled."""
@@ -284,9 +291,11 @@ class Dispatcher:
         runner = self._runners[task.key.detector]
         if isinstance(runner, JobRunner):
             return await self._want(task, runner, peers, earlier)
-        with self._prefetch.hold(
-            task.image, runner.form, is_redelivered=task.message.receive_count > 1
-        ) as hold:
+        holding: AbstractContextManager[Hold | None] = _NOTHING_HELD
+        if runner.input is not Input.REFERENCE:
+            is_redelivered = task.message.receive_count > 1
+            holding = self._prefetch.hold(task.image, runner.form, is_redelivered=is_redelivered)
+        with holding as hold:
             concluded = await self._attempts.conclude(
                 task, runner, partial(self._ask, task, runner, hold, peers, earlier)
             )
@@ -326,7 +335,7 @@ class Dispatcher:
                 raise AssertionError("an error isn't a success")
 
     async def _ask(
-        self, task: Task, runner: DetectorRunner, hold: Hold, peers: Peers, earlier: Earlier
+        self, task: Task, runner: DetectorRunner, hold: Hold | None, peers: Peers, earlier: Earlier
     ) -> Answer | TaskResult:
         """Ask the route whether it admits the image, then call the detector."""
         if (excluded := await self._exclusion(task, peers, earlier)) is not None:
@@ -335,6 +344,8 @@ class Dispatcher:
             answer = await self._frames.detect(task, task.image, runner)
             if not isinstance(answer, Answer):
                 return answer
+        elif hold is None:
+            answer = await runner.detect(task, self._records.encoder)
         else:
             async with hold:
                 answer = await runner.detect(task, self._records.encoder)
@@ -346,6 +357,8 @@ class Dispatcher:
         self, task: Task, peers: Peers, earlier: Earlier
     ) -> Answer | TaskResult | None:
         """Return the result of a task that its route doesn't admit; ``None`` if it does."""
+        if not self._router.restricts(task.key.detector):
+            return None
         try:
             admission = await self._router.admit(task, peers, earlier)
         except Exception as error:  # noqa: BLE001 - of S3, or a shortage; the same table decides
@@ -365,31 +378,64 @@ class Dispatcher:
         """Return a text for the log: the next step of SQS with a message that isn't deleted."""
         return "dead-letter queue" if self._is_last(message) else "delivered again"
 
-    @contextmanager
-    def _cancellable_here(self) -> Iterator[None]:
-        """Let ``cancel_waiting`` cancel the current task inside the block."""
-        if self._is_stopping:
-            raise asyncio.CancelledError
-        task = asyncio.current_task()
-        if task is None:
-            raise AssertionError("handle runs in a task")
-        self._cancellable.add(task)
-        try:
-            yield
-        finally:
-            self._cancellable.discard(task)
 
-
-def _key(record: ImageRecord, runner: DetectorRunner | JobRunner, medium: Media) -> RunKey:
+def _configuration(runner: DetectorRunner | JobRunner, medium: Media) -> DetectorConfiguration:
+    """Return the part of the run key that is the same for all objects of a medium."""
     fingerprint = runner.fingerprint
     if runner.video_fingerprint is not None and medium is Media.VIDEO:
         fingerprint = runner.video_fingerprint
-    return RunKey(record.image_id, runner.name, runner.version, fingerprint)
+    return DetectorConfiguration(runner.name, runner.version, fingerprint)
 
 
 def _result(run: "asyncio.Task[TaskResult]") -> TaskResult:
     """Return a task's result. A cancelled task is requeued for another worker."""
     return STOPPING if run.cancelled() else run.result()
+
+
+def _delivery(
+    message: Message,
+    events: ParsedBody,
+    images: Sequence[_ImageWork],
+    results: Sequence[Sequence[TaskResult]],
+) -> Delivery:
+    """Return everything to commit because of a message.
+
+    Args:
+        message: The message.
+        events: Its events.
+        images: The images of its events.
+        results: The results of each image's tasks.
+    """
+    references: list[ImageReference] = []
+    records: list[ImageRecord] = []
+    recorded: list[RunRecord] = []
+    videos: list[VideoRecord] = []
+    jobs: list[JobRecord] = []
+    delays = [requeue_seconds(message.receive_count)] if events.problems else []
+    for work, its in zip(images, results, strict=True):
+        runs: list[RunRecord] = []
+        for result in its:
+            if isinstance(result, RunRecord):
+                runs.append(result)
+            elif isinstance(result, JobRecord):
+                jobs.append(result)
+            else:
+                delays.append(result.after_seconds)
+        recorded += runs
+        references.append(work.image.reference)
+        records.append(_learned(work, runs))
+        if isinstance(work.image, VideoObject) and work.image.record is not None:
+            videos.append(work.image.record)
+    return Delivery(
+        message,
+        references=references,
+        images=records,
+        removed=[removal.record() for removal in events.removals],
+        runs=recorded,
+        videos=videos,
+        jobs=jobs,
+        requeue_after_seconds=max(delays, default=None),
+    )
 
 
 def _learned(work: _ImageWork, runs: Sequence[RunRecord]) -> ImageRecord:

@@ -71,6 +71,8 @@ class Lookup:
         done, erased = await self._ask(partial(self._done_and_erased, wanted))
         if erased:
             log.info("erased_images_skipped", images=len(erased))
+        elif not done:
+            return questions
         return [
             [one for one in question if one.key not in done and one.image.image_id not in erased]
             for question in questions

@@ -33,11 +33,19 @@ class Router:
     Args:
         routes: Conditions by detector.
         metadata: Reads the metadata that routes need.
+
+    Attributes:
+        needs_detections: Whether a route needs results of other detectors.
     """
 
     def __init__(self, routes: Mapping[str, Route], metadata: MetadataReader) -> None:
         self._routes = routes
         self._metadata = metadata
+        self.needs_detections = any(route.found for route in routes.values())
+
+    def restricts(self, detector: str) -> bool:
+        """Return whether a detector has a route."""
+        return detector in self._routes
 
     def requires(self, detectors: Iterable[str]) -> set[str]:
         """Return the detectors whose results these detectors' routes need."""
