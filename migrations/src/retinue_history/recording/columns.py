@@ -80,17 +80,8 @@ def image_columns(
             if (since := image.missing_since) is not None
         ),
     ]
-    # Removals, images that may have replaced another, and images that S3 was seen to serve.
-    disputed = [
-        *((one.bucket, one.key) for one in gone),
-        *(
-            (image.bucket, image.key)
-            for image in images
-            if not image.versioned or image.served_at is not None
-        ),
-    ]
     return (
-        *_locks([(image.bucket, image.key) for image in images], disputed),
+        *_locks(images, gone),
         uuids([image.image_id for image in images]),
         texts("bucket", [image.bucket for image in images]),
         texts("key", [image.key for image in images]),
@@ -237,20 +228,24 @@ def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Co
     }
 
 
-def _locks(keys: Iterable[tuple[str, str]], disputed: Iterable[tuple[str, str]]) -> tuple[str, str]:
+def _locks(images: Iterable[ImageRecord], gone: Iterable[RemovedObject]) -> tuple[str, str]:
     """Return the locks to take, in the order in which all workers take them.
 
     A creation of a new version shares its key's lock with other creations. A removal takes it
-    exclusively. So does a creation in an unversioned bucket, which replaces the former object.
+    exclusively. So does a creation in an unversioned bucket, which replaces the former object, and
+    an image that S3 was seen to serve.
     """
-    exclusive = {
-        **dict.fromkeys(map(_stripe, keys), False),
-        **dict.fromkeys(map(_stripe, disputed), True),
-    }
+    exclusive: dict[int, bool] = {}
+    for image in images:
+        stripe = _stripe(image.bucket, image.key)
+        may_share = image.versioned and image.served_at is None
+        exclusive[stripe] = not may_share or exclusive.get(stripe, False)
+    for one in gone:
+        exclusive[_stripe(one.bucket, one.key)] = True
     stripes = sorted(exclusive)
     return integers(stripes), booleans(exclusive[stripe] for stripe in stripes)
 
 
-def _stripe(name: tuple[str, str]) -> int:
+def _stripe(bucket: str, key: str) -> int:
     # A name that isn't valid Unicode is refused later, with the name of the field.
-    return zlib.crc32("/".join(name).encode(errors="replace")) % _STRIPES
+    return zlib.crc32(f"{bucket}/{key}".encode(errors="replace")) % _STRIPES
