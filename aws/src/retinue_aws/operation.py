@@ -98,9 +98,9 @@ def _sign_bodies(request: AWSRequest, credentials: ReadOnlyCredentials | None) -
 
     botocore parses a request for each signature, which takes five times as long as the signature.
     Of two calls of an operation in the same second, only the bodies' hashes differ: the last line
-    of the canonical request. So the rest of it is kept, and the key of the day, region and service
-    ("Create a signed AWS API request" in the IAM user guide). For the empty body the result must be
-    what botocore made; or else ``None`` is returned.
+    of the canonical request. So the hash of the rest is kept, and the key of the day, region and
+    service ("Create a signed AWS API request" in the IAM user guide). For the empty body the result
+    must be what botocore made; or else ``None`` is returned.
     """
     others = texts(request.headers)
     made = others.pop("Authorization", "")
@@ -113,19 +113,21 @@ def _sign_bodies(request: AWSRequest, credentials: ReadOnlyCredentials | None) -
     signer = SigV4Auth(credentials, scope[3], scope[2])
     plain = AWSRequest(request.method, request.url, headers=others, data=b"")
     plain.context["timestamp"] = others["X-Amz-Date"]
-    request_before_body = signer.canonical_request(plain).rpartition("\n")[0].encode() + b"\n"
-    text_before_request = signer.string_to_sign(plain, "").rpartition("\n")[0].encode() + b"\n"
+    request_before_body = signer.canonical_request(plain).rpartition("\n")[0] + "\n"
+    text_before_request = signer.string_to_sign(plain, "").rpartition("\n")[0] + "\n"
+    hashed = sha256(request_before_body.encode())
     key = f"AWS4{credentials.secret_key}".encode()
     for part in (scope[1], scope[2], scope[3], "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     # Unlike `hmac.digest`, a copy doesn't release the interpreter's lock for these few bytes.
-    keyed = hmac.new(key, digestmod="sha256")
+    keyed = hmac.new(key, text_before_request.encode(), "sha256")
     lines = header_lines(others)
 
     def sign(body: bytes) -> str:
-        canonical = request_before_body + sha256(body).hexdigest().encode()
+        canonical = hashed.copy()
+        canonical.update(sha256(body).hexdigest().encode())
         signature = keyed.copy()
-        signature.update(text_before_request + sha256(canonical).hexdigest().encode())
+        signature.update(canonical.hexdigest().encode())
         return f"{lines}Authorization: {common}Signature={signature.hexdigest()}\r\n"
 
     return sign if sign(b"") == header_lines({**others, "Authorization": made}) else None
