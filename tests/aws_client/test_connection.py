@@ -258,3 +258,39 @@ def test_a_request_that_is_still_being_sent_does_not_wait_for_an_answer() -> Non
         assert wire.aborted
 
     run(work)
+
+
+def test_time_before_a_request_does_not_count_against_its_answer() -> None:
+    async def work() -> None:
+        connection, wire = opened()
+        connection._loop = time = SlowTime()
+        for idle_seconds in (2.5, 1.5):
+            task = ask(connection, seconds=2, total=100)
+            await asyncio.sleep(0)
+            connection.data_received(b"HTTP/1.1 204 No Content\r\n\r\n")
+            assert (await task).status == 204
+            time.advance(idle_seconds)
+        task = ask(connection, seconds=2, total=100)
+        await asyncio.sleep(0)
+        time.advance(1.9)
+        assert not wire.aborted
+        time.advance(0.1)
+        with pytest.raises(TimeoutError):
+            await task
+        assert wire.aborted
+
+    run(work)
+
+
+def test_a_closed_connection_leaves_no_timer() -> None:
+    async def work() -> None:
+        connection, _ = opened()
+        connection._loop = time = SlowTime()
+        task = ask(connection)
+        await asyncio.sleep(0)
+        connection.connection_lost(None)
+        with pytest.raises(ClosedError):
+            await task
+        assert all(timer.cancelled() for timer in time._timers)
+
+    run(work)

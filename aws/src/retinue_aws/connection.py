@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._parser = HttpResponseParser(self)
         self._waiter: asyncio.Future[HttpAnswer] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def exchange(
         self,
@@ -118,7 +119,8 @@ class Connection(asyncio.Protocol):
         self._active_at = now = self._loop.time()
         self._deadline = now + total_timeout
         self._unsent = 0
-        self._timer = self._watch_from(now)
+        if self._timer is None:  # that of an earlier exchange is due sooner, and waits for the rest
+            self._watch_from(now)
         try:
             self.transport.write(request)
             return await waiter
@@ -127,13 +129,19 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self._waiter = None
-            if self._timer is not None:
-                self._timer.cancel()
 
     def close(self) -> None:
         """Close the connection immediately."""
         self.is_reusable = False
         self.transport.abort()
+
+    def _expect_answer(self) -> None:
+        self._headers: dict[str, str] = {}
+        self._body = b""
+        self._buffer: BytesIO | None = None
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._has_headers = False
 
     # Called by the event loop.
 
@@ -162,6 +170,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End an answer that ends with its connection. Fail any other."""
         self.is_reusable = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._waiter is None or self._waiter.done():
             return
         if not self._has_headers:
@@ -195,16 +206,18 @@ class Connection(asyncio.Protocol):
         if not self._has_body:
             self._complete()
             self._parser = HttpResponseParser(self)  # which would wait for a body
-        elif self._status < 300 and self._expected_bytes is not None:
-            if self._expected_bytes > self._max_bytes:
-                self._fail(TooLargeError())
-            else:  # growing the buffer piece by piece costs more than receiving a large body
-                self._body = BytesIO(bytes(self._expected_bytes))
+        elif self._status < 300 and (self._expected_bytes or 0) > self._max_bytes:
+            self._fail(TooLargeError())
 
     def on_body(self, piece: bytes) -> None:
         """Store a part of the body, if it isn't too large."""
-        self._body.write(piece)
         self._body_bytes += len(piece)
+        if len(piece) == self._expected_bytes:  # most answers in JSON are one piece
+            self._body = piece
+        else:
+            if self._buffer is None:
+                self._buffer = self._new_buffer()
+            self._buffer.write(piece)
         if self._status < 300:
             if self._body_bytes > self._max_bytes:
                 self._fail(TooLargeError())
@@ -220,17 +233,14 @@ class Connection(asyncio.Protocol):
             self.is_reusable &= self._parser.should_keep_alive()
             self._complete()
 
-    def _expect_answer(self) -> None:
-        self._headers: dict[str, str] = {}
-        self._body = BytesIO()
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._has_headers = False
+    def _new_buffer(self) -> BytesIO:
+        """Return a buffer that needn't grow, which costs more than receiving a large body."""
+        return BytesIO(bytes(self._expected_bytes or 0) if self._status < 300 else b"")
 
     def _complete(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            answer = HttpAnswer(self._url, self._status, self._headers, self._body.getvalue())
-            self._waiter.set_result(answer)
+            body = self._body if self._buffer is None else self._buffer.getvalue()
+            self._waiter.set_result(HttpAnswer(self._url, self._status, self._headers, body))
 
     def _fail(self, error: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -239,6 +249,9 @@ class Connection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """End an exchange that stalls or takes too long."""
+        self._timer = None
+        if self._waiter is None:  # between two exchanges
+            return
         now = self._loop.time()
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent:
@@ -246,8 +259,9 @@ class Connection(asyncio.Protocol):
         if now >= min(self._active_at + self._read_timeout, self._deadline):
             self._fail(TimeoutError("the answer takes too long"))
         else:
-            self._timer = self._watch_from(now)
+            self._watch_from(now)
 
-    def _watch_from(self, now: float) -> asyncio.TimerHandle | None:
+    def _watch_from(self, now: float) -> None:
         at = min(self._active_at + self._read_timeout, self._deadline)
-        return None if at == math.inf else self._loop.call_later(max(0, at - now), self._watch)
+        if at != math.inf:
+            self._timer = self._loop.call_later(max(0, at - now), self._watch)
