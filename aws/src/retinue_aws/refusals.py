@@ -84,10 +84,11 @@ class RefusedObjects(Generic[ObjectT]):
             asked_at: When S3 was asked for it, by ``time.monotonic()``.
         """
         with self._lock:
-            self._served.pop(one, None)
             self._served[one] = asked_at
             if len(self._served) > REMEMBERED:
                 self._served.popitem(last=False)
+            else:  # it may have been remembered
+                self._served.move_to_end(one)
             if self._suspects:
                 self._suspects.pop(one, None)
 
