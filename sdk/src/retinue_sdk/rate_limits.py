@@ -142,11 +142,11 @@ class LeakyBucket:
 
     def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._rate = rate
         self._next = clock()
         self._last = self._next - 1 / rate
         self._made: deque[float] = deque(maxlen=_WINDOW_CALLS)
         self.taken = 0
+        self._apply_rate(rate)
 
     def due(self) -> float:
         """Return when the next call may be made, on the clock.
@@ -154,9 +154,10 @@ class LeakyBucket:
         Short delays are compensated, but no second has more calls than ``rate / HEADROOM``,
         since a service may count the calls of the last second.
         """
-        number = min(math.ceil(self._rate / HEADROOM - 1e-9), _WINDOW_CALLS)
-        full = self._made[-number] if number <= len(self._made) else -math.inf
-        return max(self._next, self._last + 0.5 / self._rate, full + number * HEADROOM / self._rate)
+        due = max(self._next, self._last + self._shortest_gap)
+        if len(self._made) < self._window_calls:
+            return due
+        return max(due, self._made[-self._window_calls] + self._window_seconds)
 
     def take(self) -> None:
         """Record a call at the current time."""
@@ -177,7 +178,7 @@ class LeakyBucket:
             self._made.clear()
         if rate > self._rate:  # don't wait for the rest of a slow slot
             self._next = min(self._next, self._last + 1 / rate)
-        self._rate = rate
+        self._apply_rate(rate)
 
     def align(self, moment: float) -> None:
         """Shift the calls by at most half a period so that one falls on ``moment``.
@@ -192,6 +193,12 @@ class LeakyBucket:
     def slot(self) -> float:
         """Return the time of one call on the clock. The others are whole periods away."""
         return self._next
+
+    def _apply_rate(self, rate: float) -> None:
+        self._rate = rate
+        self._shortest_gap = 0.5 / rate
+        self._window_calls = min(math.ceil(rate / HEADROOM - 1e-9), _WINDOW_CALLS)
+        self._window_seconds = self._window_calls * HEADROOM / rate
 
 
 class Permit(Protocol):

@@ -162,7 +162,7 @@ def _renewal(
     return known_state, lease.lease
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _SharedPermit:
     quota: SharedQuota
     epoch: int
