@@ -14,7 +14,7 @@ from botocore.session import Session
 from retinue_aws import AwsClient, JsonAnswer, RefusedObjects, find_credentials, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
-from retinue_rekognition.errors import RULES, CredentialsError, Rules, explained
+from retinue_rekognition.errors import RULES, CredentialsError, Rules, explained, meaning
 from retinue_rekognition.options import ServiceOptions
 from retinue_rekognition.s3 import why_unreadable
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-_JSON_TYPES: Mapping[str, type] = {"list": list, "map": dict, "string": str, "structure": dict}
+_JSON_TYPES: Mapping[str, type[Any]] = {"list": list, "map": dict, "string": str, "structure": dict}
 """JSON types of botocore's types, as far as answers are checked."""
 
-_Types: TypeAlias = tuple[type, type]
-"""The type of a field and, for a list, of its items."""
+_Types: TypeAlias = tuple[type[Any], frozenset[type] | None]
+"""The type of a field and, for a list, the types of its items; ``None`` for any."""
 
 
 @dataclass(slots=True)
@@ -123,12 +123,14 @@ class Api:
             DetectorError: The call failed. Its class decides the next step.
             ConfigurationError: The call can never work.
         """
-        clients = await self._connected()
+        clients = self._clients or await self._connected()
         clients.calls_in_flight += 1
         try:
             async with self._rate_limited(operation):
-                with explained(operation, rules):
+                try:
                     answer = await clients.aws.call(operation, parameters)
+                except Exception as error:
+                    raise meaning(error, operation, rules) from error
         except CredentialsError:
             if self._clients is clients:
                 self._clients = None  # the next call looks for new credentials
@@ -235,25 +237,30 @@ def _config(options: ServiceOptions, region: str) -> Config:
 
 def _types(shape: Any) -> _Types:
     kind = _JSON_TYPES.get(shape.type_name, object)
-    items = _JSON_TYPES.get(shape.member.type_name, object) if kind is list else object
-    return kind, items
+    item = _JSON_TYPES.get(shape.member.type_name) if kind is list else None
+    return kind, None if item is None else frozenset({item, NoneType})
 
 
-def _is_of(value: object, types: _Types) -> bool:
-    kind, items = types
-    if not isinstance(value, kind):
-        return False
-    if items is object or not isinstance(value, list):
-        return True
-    return {items, NoneType}.issuperset(map(type, value))
+def _is_answer(body: Mapping[str, Any], members: Mapping[str, _Types]) -> bool:
+    """Return whether an answer has fields of its operation, all of the right type."""
+    has_field = False
+    for name, value in body.items():
+        types = members.get(name)
+        if types is None or value is None:
+            continue
+        kind, items = types
+        if not isinstance(value, kind):
+            return False
+        if items is not None and not items.issuperset(map(type, value)):
+            return False
+        has_field = True
+    return has_field
 
 
 def _checked(operation: str, answer: JsonAnswer, members: Mapping[str, _Types]) -> dict[str, Any]:
     """Return the answer's body after checking that it belongs to this operation."""
     body = answer.body
-    told = [(body[name], types) for name, types in members.items() if body.get(name) is not None]
-    if not told or not all(_is_of(value, types) for value, types in told):
-        # A proxy's page must not count as "nothing found".
+    if not _is_answer(body, members):  # a proxy's page must not count as "nothing found"
         raise RetriableError(f"{operation}: unreadable answer: {reprlib.repr(body)}")
     if answer.request_id:
         body["ResponseMetadata"] = {"RequestId": answer.request_id}

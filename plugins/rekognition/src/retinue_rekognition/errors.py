@@ -217,11 +217,12 @@ def explained(operation: str, rules: Rules = RULES) -> Iterator[None]:
         yield
     except RetinueError:
         raise
-    except Exception as error:  # including exceptions of a source of credentials
-        raise _meaning(error, operation, rules) from error
+    except Exception as error:
+        raise meaning(error, operation, rules) from error
 
 
-def _meaning(error: Exception, operation: str, rules: Rules) -> RetinueError:
+def meaning(error: Exception, operation: str, rules: Rules) -> RetinueError:
+    """Return the error for an exception of botocore, or of a source of credentials."""
     if isinstance(error, aws.ClientError):
         return explain(error, operation, rules)
     if isinstance(error, _WITHOUT_CREDENTIALS):

@@ -109,8 +109,9 @@ class RekognitionService(CommonDetector[OptionsT]):
                 exist.
         """
         await self.close()
+        names = {operation: self._quota(operation) for operation in self.operations}
         self._api = Api(
-            self.options, self.region, lambda operation: self.rate_limited(self._quota(operation))
+            self.options, self.region, lambda operation: self.rate_limited(names[operation])
         )
         try:
             await self._api.connect()
