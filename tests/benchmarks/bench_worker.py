@@ -1,9 +1,9 @@
 """The worker under load, against what one would write without it, and against its limits.
 
 ``make bench BENCHMARKS=worker`` prints the figures and writes them to benchmarks/worker.json and
-docs/performance.md, with a plot beside the page. Worker, baselines, services and PostgreSQL are
-processes of their own, and share two cores. Each round measures everything once, one after the
-other, so that a slow moment of the machine touches all alike; figures are medians of rounds::
+docs/performance.md. Worker, baselines, services and PostgreSQL are processes of their own, and
+share two cores. Each round measures everything once, one after the other, so that a slow moment of
+the machine touches all alike; figures are medians of rounds::
 
     PYTHONPATH=tests nice -n -10 python -m benchmarks.bench_worker [--rounds 3] [--only PART]
 """
@@ -23,7 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backlog import Contender, Drained, drain
-from benchmarks.contenders import AIOBOTOCORE, BARE, BARE_256, BOTO3, Retinue
+from benchmarks.contenders import (
+    AIOBOTOCORE,
+    BARE,
+    BARE_256,
+    BARE_WITHOUT_GC,
+    BOTO3,
+    Retinue,
+)
 from benchmarks.database import postgres
 from benchmarks.freshness import p99_seconds
 from benchmarks.local_model import LOOP, WORKER, rates
@@ -32,7 +39,6 @@ from benchmarks.page import with_tables
 ROOT = Path(__file__).parents[2]
 WRITTEN = ROOT / "benchmarks" / "worker.json"
 PAGE = ROOT / "docs" / "performance.md"
-PLOT = ROOT / "docs" / "worker-load.svg"
 CORES = 2
 LATENCY_MS = 200.0
 IN_FLIGHT = 256
@@ -51,6 +57,7 @@ BACKLOGS: Sequence[tuple[Contender, int]] = (
     (AIOBOTOCORE[0], 5_000),
     (AIOBOTOCORE[1], 8_000),
     (BARE, 30_000),
+    (BARE_WITHOUT_GC, 30_000),
     (TWO_WORKERS, 8_000),
 )
 """Who drains a backlog as fast as it can, and of how many images."""
@@ -191,7 +198,7 @@ def figures(samples: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Figure
     boto3_speed = better(max, BOTO3, "images_per_second")
     boto3_cost = better(min, BOTO3, "cpu_ms")
     aiobotocore_cost = better(min, AIOBOTOCORE, "cpu_ms")
-    bare_cost = measured(BARE.name, "cpu_ms")
+    bare_cost, without_gc = (measured(who.name, "cpu_ms") for who in (BARE, BARE_WITHOUT_GC))
     two_workers = measured(TWO_WORKERS.name, "images_per_second")
     default, two_default = (measured(who.name, "images_per_second") for who, _ in DEFAULTS)
     local = measured(WORKER, "images_per_second")
@@ -201,6 +208,7 @@ def figures(samples: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Figure
         at_least("images per core-second, ÷ the better boto3", ratio(boto3_cost, cost), 3, 5),
         at_least("the same, ÷ the better aiobotocore", ratio(aiobotocore_cost, cost), 2.3, 4),
         at_most("worker CPU, ÷ bare prototype", ratio(cost, bare_cost), 5, 3),
+        Figure("the same, without its garbage collection", tuple(ratio(cost, without_gc))),
         Figure("Postgres CPU ms an image", tuple(ours("postgres_cpu_ms"))),
         at_least("of 256 calls in flight, 200 ms each", ours("in_flight"), 0.95, 0.98),
         at_least("images/s of two workers, ÷ one, 200 ms a call", ratio(two_default, default), 1.5),
@@ -304,9 +312,6 @@ def _write(samples: Samples, found: Sequence[Figure]) -> None:
     WRITTEN.write_text(text + "\n", encoding="utf-8")
     written = json.loads(text)
     PAGE.write_text(with_tables(PAGE.read_text("utf-8"), tables(written)), encoding="utf-8")
-    from benchmarks.worker_plot import plot  # imports Matplotlib, which tests need not
-
-    plot({who.name: samples[who.name]["cpu_ms"] for who, _ in BACKLOGS}, PLOT)
 
 
 def _drained(who: Contender, images: int, latency_ms: float, server_url: str) -> Drained:

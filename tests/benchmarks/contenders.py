@@ -83,3 +83,4 @@ AIOBOTOCORE = tuple(
 BARE, BARE_256 = (
     Peer("bare prototype, no error handling", "bare_prototype", (tasks,)) for tasks in ("64", "256")
 )
+BARE_WITHOUT_GC = Peer("the same, no garbage collection", "bare_prototype", ("64", "without-gc"))
