@@ -1,5 +1,6 @@
 """The command line: ``retinue``."""
 
+import gc
 import sys
 
 
@@ -14,3 +15,5 @@ def main() -> None:
         retinue(prog_name="retinue")
     except KeyboardInterrupt:
         sys.exit(130)  # the exit status that shells use for a program that Ctrl-C ended
+    finally:
+        gc.freeze()  # or Python would search all modules for garbage before it ends: 0.2 s and more

@@ -51,6 +51,20 @@ class Emulator:
         self._port = 0
 
     def __enter__(self) -> Self:
+        """Start the emulator. Errors are those of ``start``."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the emulator."""
+        self.stop()
+
+    def start(self) -> None:
         """Install the emulator if necessary, start it, and wait until it answers.
 
         Raises:
@@ -64,7 +78,7 @@ class Emulator:
             self._process = self._start(python)
             try:
                 if self._ready(self._process):
-                    return self
+                    return
             except BaseException:
                 self.stop()
                 raise
@@ -78,15 +92,6 @@ class Emulator:
                     f"{self._environment.directory} and run again."
                 )
         raise AssertionError("unreachable")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop the emulator."""
-        self.stop()
 
     @property
     def endpoint(self) -> AwsEndpoint:
@@ -102,6 +107,11 @@ class Emulator:
     def running(self) -> bool:
         """Return whether the emulator runs, and has not crashed."""
         return self._process is not None and self._process.poll() is None
+
+    def terminate(self) -> None:
+        """Tell the emulator to end, if it is running. ``stop`` waits for it."""
+        if self._process is not None:
+            self._process.terminate()
 
     def stop(self) -> int | None:
         """Stop the emulator, if it is running.

@@ -59,6 +59,8 @@ def local_stack(state: State, console: Console) -> Iterator[LocalStack]:
     with ExitStack() as stack:
         stack.enter_context(state.lock())
         processes = Processes(state)
+        emulator = Emulator(state, processes)
+        stack.callback(emulator.stop)  # after PostgreSQL: both end at the same time
         for name in processes.end_leftovers():
             console.print(f"[dim]ended {name}, left over from a run that was killed[/]")
         if lacks_user():
@@ -72,7 +74,8 @@ def local_stack(state: State, console: Console) -> Iterator[LocalStack]:
 
                 upgrade(postgres.url())
         with console.status("starting S3, SNS and SQS (the first run installs them: 55 MB, 10 s)"):
-            endpoint = _endpoint(stack, state, processes)
+            endpoint = _endpoint(emulator)
+            stack.callback(emulator.terminate)
             wiring = wire(endpoint, BUCKET)
         yield LocalStack(state, processes, postgres.url(), endpoint, wiring)
 
@@ -123,10 +126,11 @@ def local_worker(
         )
 
 
-def _endpoint(stack: ExitStack, state: State, processes: Processes) -> AwsEndpoint:
-    """Return the user's LocalStack, or an emulator that ends with the stack."""
+def _endpoint(emulator: Emulator) -> AwsEndpoint:
+    """Return the user's LocalStack, or start the emulator."""
     named = named_endpoint()
     if named is not None:
         named.check()
         return named
-    return stack.enter_context(Emulator(state, processes)).endpoint
+    emulator.start()
+    return emulator.endpoint
