@@ -1,12 +1,12 @@
 """Price runs by tier, and decide whether a monthly budget allows another call."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from time import monotonic
 from types import MappingProxyType
-from typing import TypeVar
 
 import structlog
 from retinue_history import (
@@ -35,34 +35,26 @@ this time, and their calls in flight, can exceed the budget.
 
 _NOTHING = Decimal(0)
 
-KeyT = TypeVar("KeyT")
-
 
 class _Sums:
     """Sums of charges, by month and billing group or detector."""
 
     def __init__(self) -> None:
-        self.units: dict[tuple[date, str], Decimal] = {}
-        self.usd: dict[tuple[date, str], Decimal] = {}
+        self.units: defaultdict[tuple[date, str], Decimal] = defaultdict(Decimal)
+        self.usd: defaultdict[tuple[date, str], Decimal] = defaultdict(Decimal)
 
     def add(self, month: date, detector: str, charges: Iterable[Charge]) -> None:
         for charge in charges:
-            _add(self.units, (month, charge.billing_group), charge.billed_units)
-            _add(self.usd, (month, detector), charge.price_usd)
+            self.units[month, charge.billing_group] += charge.billed_units
+            self.usd[month, detector] += charge.price_usd
 
     def take(self, other: "_Sums", *, sign: int) -> None:
-        """Add or subtract another object's sums."""
+        """Add or subtract another object's sums, and forget those that are 0."""
         for mine, others in ((self.units, other.units), (self.usd, other.usd)):
             for key, amount in others.items():
-                _add(mine, key, sign * amount)
-
-
-def _add(sums: dict[KeyT, Decimal], key: KeyT, amount: Decimal) -> None:
-    total = sums.get(key, _NOTHING) + amount
-    if total:
-        sums[key] = total
-    else:
-        sums.pop(key, None)
+                mine[key] += sign * amount
+                if not mine[key]:
+                    del mine[key]
 
 
 class Budget:
@@ -99,7 +91,7 @@ class Budget:
         self._totals = MonthTotals(month_of(datetime.now(UTC)), {}, {})
         self._charged = _Sums()  # by this worker, and possibly not in the totals yet
         self._recorded = _Sums()  # the part that the next reading will include
-        self._reserved: dict[str, Decimal] = {}
+        self._reserved: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._units_a_call: dict[str, Decimal] = {}
         self._spent: set[str] = set()
 
@@ -215,13 +207,13 @@ class Budget:
         if self._bill(detector) + usd > budget:
             self._close_gate(detector)
             return None
-        _add(self._reserved, detector, usd)
+        self._reserved[detector] += usd
         return usd
 
     def release(self, detector: str, usd: Decimal) -> None:
         """Release the amount reserved for a call that has ended."""
         if usd:
-            _add(self._reserved, detector, -usd)
+            self._reserved[detector] -= usd
 
     async def _read(self, *, unless_fresh: bool = False) -> None:
         """Read the totals. While the database is unavailable, the last ones apply.
@@ -282,7 +274,7 @@ class Budget:
         return (
             self._totals.usd.get(detector, _NOTHING)
             + self._charged.usd.get((month, detector), _NOTHING)
-            + self._reserved.get(detector, _NOTHING)
+            + self._reserved[detector]
         )
 
     def _next_usd(self, detector: str) -> Decimal:
