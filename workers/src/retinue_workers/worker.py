@@ -363,6 +363,7 @@ class Worker:
         log.info("stopped", in_flight=len(self._inbox))
 
     async def _receive(self) -> None:
+        loop = asyncio.get_running_loop()
         async for messages in self._inbox.receive():
             self.metrics.received(messages, time.time())
             if messages or not len(self._inbox):
@@ -372,7 +373,7 @@ class Worker:
             if messages and self._protection is not None:
                 self._protection.note_messages()
             for message in messages:
-                handler = asyncio.create_task(self._handle(message))
+                handler = loop.create_task(self._handle(message))
                 self._handlers.add(handler)
                 handler.add_done_callback(self._handlers.discard)
 

@@ -1,7 +1,7 @@
 """The SQS queue of a pool, as coroutines."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -245,8 +245,8 @@ def refused_entries(answer: Mapping[str, Any], size: int) -> list[RefusedEntry]:
         answer: SQS's answer to a batch whose ids are its entries' indexes.
         size: Number of entries in the batch.
     """
-    done = {index for index, _ in _by_index(answer.get("Successful"))}
-    failed = dict(_by_index(answer.get("Failed")))
+    done = _by_index(answer.get("Successful"))
+    failed = _by_index(answer.get("Failed"))
     return [
         RefusedEntry(
             index,
@@ -260,25 +260,26 @@ def refused_entries(answer: Mapping[str, Any], size: int) -> list[RefusedEntry]:
     ]
 
 
-def _by_index(entries: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and str(entry.get("Id")).isdecimal():
-            yield int(entry["Id"]), entry
+def _by_index(entries: object) -> dict[int, Mapping[str, Any]]:
+    return {
+        int(entry["Id"]): entry
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and str(entry.get("Id")).isdecimal()
+    }
 
 
 def _message(received: Any) -> Message | None:
     """Return a message, or ``None`` if the value isn't one."""
     try:
+        message_id, body = received["MessageId"], received["Body"]
+        receipt_handle = received["ReceiptHandle"]
         attributes = received["Attributes"]
+        receive_count = int(attributes["ApproximateReceiveCount"])
         sent_ms = attributes.get("SentTimestamp")
-        message = Message(
-            message_id=received["MessageId"],
-            receipt_handle=received["ReceiptHandle"],
-            body=received["Body"],
-            receive_count=int(attributes["ApproximateReceiveCount"]),
-            sent_at=None if sent_ms is None else int(sent_ms) / 1_000,
-        )
+        sent_at = None if sent_ms is None else int(sent_ms) / 1_000
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    texts = (message.message_id, message.receipt_handle, message.body)
-    return message if all(isinstance(text, str) for text in texts) else None
+    is_text = isinstance(message_id, str) and isinstance(body, str)
+    if not is_text or not isinstance(receipt_handle, str):
+        return None
+    return Message(message_id, receipt_handle, body, receive_count, sent_at)
