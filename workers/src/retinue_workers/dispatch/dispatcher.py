@@ -38,7 +38,17 @@ from retinue_workers.limits.budget import Budget
 from retinue_workers.recording.committer import Committer
 from retinue_workers.recording.lookup import Lookup, Wanted
 from retinue_workers.video.objects import VideoObject
-from retinue_workers.work import GONE, Delivery, ImageEvent, Message, Requeue, Task, TaskResult
+from retinue_workers.work import (
+    GONE,
+    Delivery,
+    ImageEvent,
+    Message,
+    ObjectEvent,
+    RemovalEvent,
+    Requeue,
+    Task,
+    TaskResult,
+)
 
 if TYPE_CHECKING:
     from retinue_workers.dispatch.video_frames import VideoFrames
@@ -117,10 +127,8 @@ class Dispatcher:
         self._router = router
         takers: list[DetectorRunner | JobRunner] = [*runners, *jobs.runners]
         self._runners = {runner.name: runner for runner in takers}
-        self._takers = {
-            medium: [_configuration(runner, medium) for runner in takers if medium in runner.media]
-            for medium in Media
-        }
+        self._takers_of_images = _takers(takers, Media.IMAGE)
+        self._takers_of_videos = _takers(takers, Media.VIDEO)
         self._jobs = jobs
         self._records = records
         self._committer = committer
@@ -167,7 +175,7 @@ class Dispatcher:
         try:
             if events.hint is not None:
                 await self._jobs.hint(events.hint)
-            images = await self._plan(message, events.images)
+            images = await self._plan(message, events.events)
             if len(images) == 1 and len(images[0].tasks) == 1:  # most messages
                 results = [[await self._run_here(images[0])]]
         finally:
@@ -217,9 +225,9 @@ class Dispatcher:
         )
         await lease.requeue(requeue_seconds(message.receive_count))
 
-    async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
-        """Return the tasks for each object: one for each detector that hasn't processed it."""
-        images = [self._work(message, event) for event in events]
+    async def _plan(self, message: Message, events: Sequence[ObjectEvent]) -> Sequence[_ImageWork]:
+        """Return the created objects, with a task for each detector that hasn't processed it."""
+        images = [self._work(message, event) for event in events if isinstance(event, ImageEvent)]
         wanted = [
             Wanted(task.key, task.event_id, work.record) for work in images for task in work.tasks
         ]
@@ -239,16 +247,15 @@ class Dispatcher:
         Its medium and the event's request decide.
         """
         reference, detectors = event.reference, event.detectors
-        medium = media_of(reference.key)
         image: Image
-        if medium is Media.VIDEO:
-            image = VideoObject(reference, event.size_bytes)
+        if media_of(reference.key) is Media.VIDEO:
+            image, takers = VideoObject(reference, event.size_bytes), self._takers_of_videos
         else:
-            image = self._store.image(reference, event.size_bytes)
+            image, takers = self._store.image(reference, event.size_bytes), self._takers_of_images
         is_last = self._is_last(message)
         tasks = [
             Task(message, event, image, RunKey(reference.image_id, *configuration), is_last)
-            for configuration in self._takers[medium]
+            for configuration in takers
             if detectors is None or configuration.detector in detectors
         ]
         return _ImageWork(event.record(), image, tasks)
@@ -379,6 +386,12 @@ class Dispatcher:
         return "dead-letter queue" if self._is_last(message) else "delivered again"
 
 
+def _takers(
+    runners: Sequence[DetectorRunner | JobRunner], medium: Media
+) -> Sequence[DetectorConfiguration]:
+    return [_configuration(runner, medium) for runner in runners if medium in runner.media]
+
+
 def _configuration(runner: DetectorRunner | JobRunner, medium: Media) -> DetectorConfiguration:
     """Return the part of the run key that is the same for all objects of a medium."""
     fingerprint = runner.fingerprint
@@ -430,11 +443,11 @@ def _delivery(
         message,
         references=references,
         images=records,
-        removed=[removal.record() for removal in events.removals],
+        removed=[event.record() for event in events.events if isinstance(event, RemovalEvent)],
         runs=recorded,
         videos=videos,
         jobs=jobs,
-        requeue_after_seconds=max(delays, default=None),
+        requeue_after_seconds=max(delays) if delays else None,
     )
 
 

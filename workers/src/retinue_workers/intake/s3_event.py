@@ -79,16 +79,6 @@ class ParsedBody:
     ignored: frozenset[str] = field(default=frozenset(), compare=False)
     hint: JobHint | None = None
 
-    @property
-    def images(self) -> list[ImageEvent]:
-        """Return the events of created objects."""
-        return [event for event in self.events if isinstance(event, ImageEvent)]
-
-    @property
-    def removals(self) -> list[RemovalEvent]:
-        """Return the events of removed objects."""
-        return [event for event in self.events if isinstance(event, RemovalEvent)]
-
 
 def parse(body: str) -> ParsedBody:
     """Parse a message of the queue.
