@@ -3,8 +3,11 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
 
 import pytest
 from aws_client.conftest import QUEUE, RECEIVE, Make, receive, using
@@ -193,6 +196,22 @@ def test_credentials_that_are_still_valid_are_used_while_they_are_renewed(
     using(make(server.url, credentials=role.credentials), ask)
     tokens = [request.headers["x-amz-security-token"] for request in server.requests]
     assert tokens == ["token1"] * 4 + ["token2"]
+
+
+def test_the_expiry_is_compared_with_the_time_once_a_second(server: Server, make: Make) -> None:
+    credentials: Any = Role().credentials
+    read_time, reads = credentials._time_fetcher, count()
+    credentials._time_fetcher = lambda: (next(reads), read_time())[1]
+
+    async def ask(calls: AwsClient) -> None:
+        await calls.call("ReceiveMessage", RECEIVE)
+        before, started = next(reads), int(time.monotonic())
+        for _ in range(20):
+            await calls.call("ReceiveMessage", RECEIVE)
+        seconds = int(time.monotonic()) - started + 1
+        assert next(reads) - before - 1 <= 2 * seconds
+
+    using(make(server.url, credentials=credentials), ask)
 
 
 def test_credentials_that_cannot_be_renewed_are_botocores_error(server: Server, make: Make) -> None:

@@ -1,6 +1,7 @@
 """Renew a boto3 client's credentials without blocking the event loop."""
 
 import asyncio
+import time
 from typing import Any
 
 from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
@@ -23,6 +24,7 @@ class CurrentCredentials:
 
     def __init__(self, credentials: Credentials | None) -> None:
         self._credentials = credentials
+        self._checked: tuple[int, object] | None = None
         self._last: ReadOnlyCredentials | None = None
         self._renewal: asyncio.Task[ReadOnlyCredentials] | None = None
 
@@ -37,8 +39,13 @@ class CurrentCredentials:
             return None
         if not isinstance(held, RefreshableCredentials):
             return held.get_frozen_credentials()  # type: ignore[no-any-return]
+        # botocore compares the expiry with the time twice, at 8 µs: a twentieth of an image's time.
+        checked = int(time.monotonic()), held._expiry_time  # type: ignore[attr-defined] # noqa: SLF001
+        if checked == self._checked:
+            return self._last
         if not held.refresh_needed():
             self._last = held.get_frozen_credentials()
+            self._checked = checked
             return self._last
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew())
