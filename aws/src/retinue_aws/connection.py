@@ -69,14 +69,14 @@ class Connection(asyncio.Protocol):
     Attributes:
         transport: The transport. TLS within a tunnel replaces it.
         is_reusable: Whether another request may be sent.
-        idle_since: When its last answer ended, by the loop's clock.
+        active_at: When it last began a request or received data, by the loop's clock.
     """
 
     transport: asyncio.Transport
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.is_reusable = True
-        self.idle_since = 0.0
+        self.active_at = 0.0
         self._loop = loop
         self._parser = HttpResponseParser(self)
         self._waiter: asyncio.Future[HttpAnswer] | None = None
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         self._expect_answer()
         waiter: asyncio.Future[HttpAnswer] = self._loop.create_future()
         self._waiter = waiter
-        self._active_at = now = self._loop.time()
+        self.active_at = now = self._loop.time()
         self._deadline = now + total_timeout
         self._unsent = 0
         if self._timer is None:  # that of an earlier exchange is due sooner, and waits for the rest
@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():
             self.close()  # an answer without a request
             return
-        self._active_at = self._loop.time()
+        self.active_at = self._loop.time()
         if not self._has_headers:
             self._head_bytes += len(data)
             if self._head_bytes > _LONGEST_HEAD_BYTES:
@@ -255,13 +255,13 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent:
-            self._unsent, self._active_at = unsent, now
-        if now >= min(self._active_at + self._read_timeout, self._deadline):
+            self._unsent, self.active_at = unsent, now
+        if now >= min(self.active_at + self._read_timeout, self._deadline):
             self._fail(TimeoutError("the answer takes too long"))
         else:
             self._watch_from(now)
 
     def _watch_from(self, now: float) -> None:
-        at = min(self._active_at + self._read_timeout, self._deadline)
+        at = min(self.active_at + self._read_timeout, self._deadline)
         if at != math.inf:
             self._timer = self._loop.call_later(max(0, at - now), self._watch)

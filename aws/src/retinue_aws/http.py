@@ -197,10 +197,9 @@ class HttpSession:
         return None
 
     def _give(self, origin: _Origin, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
         origin.idle.append(connection)
         if self._sweep is None:
+            loop = asyncio.get_running_loop()
             self._sweep = loop.call_later(IDLE_SECONDS, self._close_idle)
 
     def _close_idle(self) -> None:
@@ -208,10 +207,10 @@ class HttpSession:
         oldest = loop.time() - IDLE_SECONDS
         for origin in self._origins.values():
             for connection in origin.idle:
-                if connection.idle_since <= oldest:
+                if connection.active_at <= oldest:
                     connection.close()
             origin.idle = [connection for connection in origin.idle if connection.is_reusable]
-        waiting = [origin.idle[0].idle_since for origin in self._origins.values() if origin.idle]
+        waiting = [origin.idle[0].active_at for origin in self._origins.values() if origin.idle]
         self._sweep = loop.call_later(min(waiting) - oldest, self._close_idle) if waiting else None
 
     def _resolve(self, start: str) -> _Origin:

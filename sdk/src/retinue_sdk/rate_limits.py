@@ -258,7 +258,8 @@ class RateLimited:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         """Report throttling."""
-        self.__exit__(kind, error, trace)
+        if error is not None:
+            self.__exit__(kind, error, trace)
 
 
 QuotaT = TypeVar("QuotaT")
