@@ -136,7 +136,7 @@ class AwsClient:
             raise unreadable(_response(answer), "isn't JSON") from error
         if not isinstance(told, dict):
             raise unreadable(_response(answer), "isn't a JSON object")
-        return JsonAnswer(told, answer.header("x-amzn-requestid") or "")
+        return JsonAnswer(told, answer.headers.get("x-amzn-requestid", ""))
 
     async def get_object(
         self,

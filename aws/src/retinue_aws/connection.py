@@ -163,9 +163,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            if not self._waiter.done():
-                self._fail(ProtocolError(str(error)))
-            self.close()
+            self._fail(ProtocolError(str(error)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End an answer that ends with its connection. Fail any other."""
@@ -186,7 +184,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Record an answer's beginning."""
-        if self._waiter is None or self._waiter.done():
+        if self._waiter is None:
             self.close()  # another answer after the requested one
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -229,7 +227,7 @@ class Connection(asyncio.Protocol):
         """Return the answer, unless it is a preliminary one."""
         if self._status < 200:
             self._expect_answer()
-        elif self._waiter is not None and not self._waiter.done():
+        elif self._waiter is not None:
             self.is_reusable &= self._parser.should_keep_alive()
             self._complete()
 
@@ -238,13 +236,15 @@ class Connection(asyncio.Protocol):
         return BytesIO(bytes(self._expected_bytes or 0) if self._status < 300 else b"")
 
     def _complete(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
             body = self._body if self._buffer is None else self._buffer.getvalue()
-            self._waiter.set_result(HttpAnswer(self._url, self._status, self._headers, body))
+            waiter.set_result(HttpAnswer(self._url, self._status, self._headers, body))
 
     def _fail(self, error: Exception) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
         self.close()
 
     def _watch(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
-from retinue_aws import AwsClient, JsonAnswer, RefusedObjects, find_credentials, new_session
+from retinue_aws import AwsClient, RefusedObjects, find_credentials, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
 from retinue_rekognition.errors import RULES, CredentialsError, Rules, explained, meaning
@@ -139,7 +139,13 @@ class Api:
             clients.calls_in_flight -= 1
             if clients is not self._clients and not clients.calls_in_flight:
                 await clients.aclose()
-        return _checked(operation, answer, clients.members(operation))
+        body = answer.body
+        if not _is_answer(body, clients.members(operation)):
+            # A proxy's page must not count as "nothing found".
+            raise RetriableError(f"{operation}: unreadable answer: {reprlib.repr(body)}")
+        if answer.request_id:
+            body["ResponseMetadata"] = {"RequestId": answer.request_id}
+        return body
 
     async def why_unreadable(
         self, reference: ImageReference, complaint: str, objects: RefusedObjects[ImageReference]
@@ -255,13 +261,3 @@ def _is_answer(body: Mapping[str, Any], members: Mapping[str, _Types]) -> bool:
             return False
         has_field = True
     return has_field
-
-
-def _checked(operation: str, answer: JsonAnswer, members: Mapping[str, _Types]) -> dict[str, Any]:
-    """Return the answer's body after checking that it belongs to this operation."""
-    body = answer.body
-    if not _is_answer(body, members):  # a proxy's page must not count as "nothing found"
-        raise RetriableError(f"{operation}: unreadable answer: {reprlib.repr(body)}")
-    if answer.request_id:
-        body["ResponseMetadata"] = {"RequestId": answer.request_id}
-    return body
