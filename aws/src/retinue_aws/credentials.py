@@ -37,13 +37,11 @@ class CurrentCredentials:
         held: Any = self._credentials
         if held is None:
             return None
-        if not isinstance(held, RefreshableCredentials):
-            return held.get_frozen_credentials()  # type: ignore[no-any-return]
-        # botocore compares the expiry with the time twice, at 8 µs: a twentieth of an image's time.
-        checked = int(time.monotonic()), held._expiry_time  # type: ignore[attr-defined] # noqa: SLF001
+        # botocore takes 16 µs to compare the expiry with the time, so it is asked once a second.
+        checked = int(time.monotonic()), getattr(held, "_expiry_time", None)
         if checked == self._checked:
             return self._last
-        if not held.refresh_needed():
+        if not isinstance(held, RefreshableCredentials) or not held.refresh_needed():
             self._last = held.get_frozen_credentials()
             self._checked = checked
             return self._last
