@@ -5,12 +5,13 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, cast
+from unittest.mock import ANY
 
 import pytest
 from fakes import events
@@ -277,6 +278,24 @@ async def test_what_is_done_is_not_detected_again() -> None:
         assert len(detector.notes.batches) == 1
         assert rig.queue.empty()
         assert len(rig.history.images) == 2, "that the image was seen is recorded"
+
+
+async def test_only_the_detector_and_the_image_that_lack_a_run_are_processed_again() -> None:
+    detector, other = Scripted(), Other()
+    async with dispatching(detector, other) as rig:
+        records = [json.loads(rig.upload(key))["Records"][0] for key in ("a.jpg", "b.jpg")]
+        await rig.handle(events.body(*records))
+        [lost] = [
+            run
+            for run in rig.history.runs
+            if run.key.detector == "other" and run.key.image_id == rig.history.images[1].image_id
+        ]
+        rig.history.runs.remove(lost)
+        await rig.handle(events.body(*records))
+        assert sorted(detector.notes.batches) == [["a.jpg"], ["b.jpg"]]
+        assert sorted(other.notes.batches) == [["a.jpg"], ["b.jpg"], ["b.jpg"]]
+        assert rig.history.runs[-1] == replace(lost, started_at=ANY, duration_ms=ANY)
+        assert rig.queue.empty()
 
 
 async def test_an_erased_image_is_not_detected() -> None:
