@@ -267,10 +267,14 @@ def test_a_signal_leaves_no_part_of_a_file(
         signal.raise_signal(number)
 
     monkeypatch.setattr("retinue_cli.data.export.write_csv", interrupted)
-    ended = cli("export", "out.csv", exit_code=143)
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup, SIGHUP is ignored
+    try:
+        ended = cli("export", "out.csv", exit_code=143)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert ended.stderr.strip() == "error: ended by SIGTERM"
     assert list(tmp_path.iterdir()) == []
-    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_the_part_of_a_killed_export_is_replaced(cli: Cli, photos: Photos, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from retinue_history import ConnectionPool, History
 from retinue_history.upkeep.maintenance import DeletedImage, Retention, maintain
 from retinue_workers.intake.s3_event import parse
+from retinue_workers.work import ImageEvent, RemovalEvent
 from sqlalchemy import Engine, text
 
 keys = st.sampled_from(["cat.jpg", "cat.jpg", "cat.jpg", "a+b c%20.jpg"])
@@ -107,9 +108,10 @@ class Deliveries(RuleBasedStateMachine):
     def record(self, bodies: list[str]) -> None:
         parsed = [parse(body) for body in bodies]
         assert not any(one.problems for one in parsed)
+        events = [event for one in parsed for event in one.events]
         self.history.record(
-            [image.record() for one in parsed for image in one.images],
-            removed=[removal.record() for one in parsed for removal in one.removals],
+            [event.record() for event in events if isinstance(event, ImageEvent)],
+            removed=[event.record() for event in events if isinstance(event, RemovalEvent)],
         )
 
     def known(self) -> set[tuple[tuple[str, str], bool]]:
