@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +17,7 @@ from retinue_history import (
     RunRecord,
     VideoRecord,
 )
-from retinue_sdk import Image, ImageReference, Input, Media, media_of
+from retinue_sdk import Image, ImageReference, Media, media_of
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
@@ -60,8 +59,6 @@ RECEIVES_WITHOUT_REDRIVE = 5
 
 MAX_IGNORED = 20
 """Maximum number of kinds of ignored events that are logged, each once."""
-
-_NOTHING_HELD = nullcontext()
 
 
 @dataclass(slots=True)
@@ -298,11 +295,9 @@ class Dispatcher:
         runner = self._runners[task.key.detector]
         if isinstance(runner, JobRunner):
             return await self._want(task, runner, peers, earlier)
-        holding: AbstractContextManager[Hold | None] = _NOTHING_HELD
-        if runner.input is not Input.REFERENCE:
-            is_redelivered = task.message.receive_count > 1
-            holding = self._prefetch.hold(task.image, runner.form, is_redelivered=is_redelivered)
-        with holding as hold:
+        with self._prefetch.hold(
+            task.image, runner.form, is_redelivered=task.message.receive_count > 1
+        ) as hold:
             concluded = await self._attempts.conclude(
                 task, runner, partial(self._ask, task, runner, hold, peers, earlier)
             )
@@ -342,7 +337,7 @@ class Dispatcher:
                 raise AssertionError("an error isn't a success")
 
     async def _ask(
-        self, task: Task, runner: DetectorRunner, hold: Hold | None, peers: Peers, earlier: Earlier
+        self, task: Task, runner: DetectorRunner, hold: Hold, peers: Peers, earlier: Earlier
     ) -> Answer | TaskResult:
         """Ask the route whether it admits the image, then call the detector."""
         if (excluded := await self._exclusion(task, peers, earlier)) is not None:
@@ -351,8 +346,6 @@ class Dispatcher:
             answer = await self._frames.detect(task, task.image, runner)
             if not isinstance(answer, Answer):
                 return answer
-        elif hold is None:
-            answer = await runner.detect(task, self._records.encoder)
         else:
             async with hold:
                 answer = await runner.detect(task, self._records.encoder)
@@ -364,8 +357,6 @@ class Dispatcher:
         self, task: Task, peers: Peers, earlier: Earlier
     ) -> Answer | TaskResult | None:
         """Return the result of a task that its route doesn't admit; ``None`` if it does."""
-        if not self._router.restricts(task.key.detector):
-            return None
         try:
             admission = await self._router.admit(task, peers, earlier)
         except Exception as error:  # noqa: BLE001 - of S3, or a shortage; the same table decides

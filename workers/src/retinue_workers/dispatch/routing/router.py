@@ -43,10 +43,6 @@ class Router:
         self._metadata = metadata
         self.needs_detections = any(route.found for route in routes.values())
 
-    def restricts(self, detector: str) -> bool:
-        """Return whether a detector has a route."""
-        return detector in self._routes
-
     def requires(self, detectors: Iterable[str]) -> set[str]:
         """Return the detectors whose results these detectors' routes need."""
         routes = (self._routes.get(detector) for detector in detectors)
