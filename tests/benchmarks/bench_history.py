@@ -1,13 +1,13 @@
-"""Measure reads and writes of the history: ``make bench BENCHMARKS=history``.
+"""Measure queries of the history: ``make bench BENCHMARKS=history``.
 
 Makes histories of one, ten and thirty million detections on an embedded server
 (``generate_history.py``), or uses those at ``--url``, asks each question many times with changing
-arguments, and prints the 50th and 95th percentile beside the target for ten million and beside a
-baseline: the plain SQL that one would write without the view, table or index in question. Then
-records images (``history_writes.py``). Writes ``benchmarks/history.json`` and the tables of
-docs/performance.md; ``--only`` keeps the other part. ``--videos`` asks two histories of the same
-images instead, one of them with so many appearances in videos beside them. A report, not a test:
-tests hold the query plans (``tests/migrations/test_plans.py``), which do not depend on the machine.
+arguments, and prints the 50th and 95th percentile, medians of three rounds, beside the target for
+ten million and beside a baseline: the plain SQL that one would write without the view, table or
+index in question. Writes ``benchmarks/history.json`` and the table of docs/performance.md.
+``--videos`` asks two histories of the same images instead, one of them with so many appearances in
+videos beside them, for docs/video.md. A report, not a test: tests hold the query plans
+(``tests/migrations/test_plans.py``), which do not depend on the machine.
 """
 
 import argparse
@@ -24,24 +24,24 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import psutil
 import psycopg
 from retinue_cli.local import EmbeddedPostgres, State
 from retinue_history.schema.migrate import upgrade
 
 from benchmarks.generate_history import generate, image_id
-from benchmarks.history_writes import measure_writes, server_cpu_ms, syncs_a_second
 from benchmarks.page import with_tables
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "benchmarks" / "history.json"
 PAGE = ROOT / "docs" / "performance.md"
+VIDEO_PAGE = ROOT / "docs" / "video.md"
 SIZES = (1_000_000, 10_000_000, 30_000_000)
+_ROUNDS = 3
 _WEEK = timedelta(days=7)
-_BEFORE = 4
-"""How often a question is asked before it is timed, for each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,21 @@ class Question:
     baseline: tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The duration of a query in milliseconds. ``ratio`` is baseline over ``p50_ms``.
+class Durations(NamedTuple):
+    """What a round of calls took, in milliseconds.
 
-    ``server_cpu_ms`` is what the server worked for it on average, which a busy machine hardly
+    ``server_cpu_ms`` is what the server worked for a call on average, which a busy machine hardly
     changes.
     """
+
+    p50_ms: float
+    p95_ms: float
+    server_cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Medians of a question's rounds, in milliseconds. ``ratio`` is baseline over ``p50_ms``."""
 
     name: str
     p50_ms: float
@@ -208,29 +216,31 @@ def questions(until: datetime, images: int) -> list[Question]:
     ]
 
 
-def ask(connection: psycopg.Connection, question: Question, times: int) -> Answer:
-    """Ask a question so many times, and its baseline once.
+def ask(connection: psycopg.Connection, question: Question, times: int, seed: int) -> Durations:
+    """Ask a question so many times, after asking it as often with other arguments.
 
-    It was asked before, with other arguments, as in a session of a pool. A session's first calls
-    also map the server's shared memory: 100 random images take a new one 200 page faults, which
-    add a quarter to the 95th percentile. A server with huge pages doesn't have them.
+    So it is timed as in a session of a pool: the first calls of a session also map the server's
+    shared memory.
     """
-    numbers = random.Random(8)
-    for _ in range(_BEFORE * times):
-        connection.execute(question.sql, question.arguments(numbers)).fetchall()
-    numbers = random.Random(7)
-    cpu_ms = server_cpu_ms(connection)
-    took = sorted(
-        _milliseconds(connection, question.sql, question.arguments(numbers)) for _ in range(times)
-    )
-    cpu_ms = (server_cpu_ms(connection) - cpu_ms) / times
-    p50 = statistics.median(took)
+    numbers = random.Random(seed)
+    _timed(connection, question, times, numbers)
+    cpu_ms = _server_cpu_ms(connection)
+    took = sorted(_timed(connection, question, times, numbers))
+    cpu_ms = (_server_cpu_ms(connection) - cpu_ms) / times
+    return Durations(statistics.median(took), took[int(len(took) * 0.95)], cpu_ms)
+
+
+def answer(
+    connection: psycopg.Connection, question: Question, rounds: Sequence[Durations]
+) -> Answer:
+    """Return the medians of a question's rounds, beside its baseline, which is asked once."""
+    p50, p95, cpu_ms = (statistics.median(each) for each in zip(*rounds, strict=True))
     said, sql = question.baseline
-    baseline = _milliseconds(connection, sql, question.arguments(numbers))
+    baseline = _milliseconds(connection, sql, question.arguments(random.Random(_ROUNDS)))
     return Answer(
         question.name,
         round(p50, 2),
-        round(took[int(len(took) * 0.95)], 2),
+        round(p95, 2),
         round(cpu_ms, 2),
         question.target_ms,
         said,
@@ -241,94 +251,67 @@ def ask(connection: psycopg.Connection, question: Question, times: int) -> Answe
 
 def questions_table(report: Mapping[str, Any]) -> str:
     """Return how long the questions take by size, as docs/performance.md shows it."""
-    sizes = report.get("sizes", ())
-    names = [_millions(size["detections"]) for size in sizes]
+    sizes = report["sizes"]
+    names = [f"{size['detections'] / 1e6:.0f} M" for size in sizes]
     target = next((n for n, size in enumerate(sizes) if size["detections"] > 5_000_000), 0)
-    with_videos = _with_videos(report.get("videos"))
     lines = [
-        (
-            f"| p50 · p95, ms | {' | '.join(names)} | target | server CPU | beside videos "
-            "| plain SQL | ms |"
-        ),
-        "|---" * (len(sizes) + 6) + "|",
+        f"| p50 · p95, ms | {' | '.join(names)} | target | plain SQL instead | ms |",
+        "|---" * (len(sizes) + 4) + "|",
     ]
     for each in zip(*(size["questions"] for size in sizes), strict=True):
         cells = [f"{one['p50_ms']:.1f} · {one['p95_ms']:.1f}" for one in each]
         at = each[target]
         lines.append(
-            f"| {at['name']} | {' | '.join(cells)} | {at['target_ms']:g} | "
-            f"{at['server_cpu_ms']:.2f} | {with_videos.get(at['name'], '–')} | {at['baseline']} | "
+            f"| {at['name']} | {' | '.join(cells)} | {at['target_ms']:g} | {at['baseline']} | "
             f"{at['baseline_ms']:,.0f} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _with_videos(videos: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return each question's processor time without appearances in videos, and beside them."""
-    if videos is None:
-        return {}
-    pairs = zip(videos["alone"]["questions"], videos["beside"]["questions"], strict=True)
-    return {
-        one["name"]: f"{one['server_cpu_ms']:.1f} → {other['server_cpu_ms']:.1f}"
-        for one, other in pairs
-    }
-
-
-def writes_table(writes: Sequence[Mapping[str, Any]]) -> str:
-    """Return how fast images are recorded, as docs/performance.md shows it."""
+def videos_table(report: Mapping[str, Any]) -> str:
+    """Return how long the questions take beside videos, as docs/video.md shows it."""
     lines = [
-        "| one connection | images/s | target | client ms | server ms | baseline | images/s |",
-        "|---" * 7 + "|",
+        "| p50 · p95, ms | images alone | beside videos |",
+        "|---|---|---|",
     ]
+    videos = report["videos"]
+    pairs = zip(videos["alone"]["questions"], videos["beside"]["questions"], strict=True)
     lines += [
-        f"| {one['name']} | {one['images_per_second']:,} | {one['target']:,} | "
-        f"{one['client_cpu_ms']:.2f} | {one['server_cpu_ms']:.2f} | {one['baseline']} | "
-        f"{one['baseline_images_per_second']:,} |"
-        for one in writes
+        f"| {alone['name']} | {alone['p50_ms']:.1f} · {alone['p95_ms']:.1f} | "
+        f"{beside['p50_ms']:.1f} · {beside['p95_ms']:.1f} |"
+        for alone, beside in pairs
     ]
     return "\n".join(lines) + "\n"
 
 
-def tables(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return what docs/performance.md shows of a report, by the names of its places."""
-    return {
-        "questions": questions_table(report),
-        "writes": writes_table(report.get("writes", ())),
-    }
-
-
 def main() -> None:
-    """Make the histories or take those that are given; ask; record; write report and page."""
+    """Make the histories or take those that are given; ask; write report and page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", nargs="+", help="histories made by generate_history.py")
     parser.add_argument("--detections", type=int, nargs="+", default=SIZES, help="how many to make")
-    parser.add_argument("--times", type=int, default=200, help="how often to ask")
-    parser.add_argument("--only", choices=("questions", "writes"))
+    parser.add_argument("--times", type=int, default=200, help="calls of a query in a round")
     parser.add_argument("--videos", type=int, help="appearances in videos to compare with")
     given = parser.parse_args()
     report = json.loads(OUTPUT.read_text("utf-8")) if OUTPUT.exists() else {}
     if given.videos:
         report["videos"] = _compared(given.detections[0], given.videos, given.times)
-        _write(report)
+        _write(report, VIDEO_PAGE, {"videos": videos_table(report)})
         return
     sizes = {size["detections"]: size for size in report.get("sizes", ())}
     histories = [*map(nullcontext, given.url)] if given.url else [*map(made, given.detections)]
-    for number, history in enumerate(histories, start=1):
+    for history in histories:
         with history as url, psycopg.connect(url, autocommit=True) as connection:
-            if given.only != "writes":
-                size = _asked(connection, given.times)
-                sizes[size["detections"]] = size
-            if given.only != "questions" and number == len(histories):
-                report |= _recorded(connection, url)
+            size = _asked(connection, given.times)
+            sizes[size["detections"]] = size
     report["sizes"] = [sizes[rows] for rows in sorted(sizes)]
-    _write(report)
+    _write(report, PAGE, {"questions": questions_table(report)})
 
 
-def _write(report: Mapping[str, Any]) -> None:
-    """Write the report, and its tables into the page."""
+def _write(report: Mapping[str, Any], page: Path, tables: Mapping[str, str]) -> None:
+    """Write the report, and its table into a page."""
     OUTPUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    sys.stdout.write("\n".join(tables(report).values()))
-    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), tables(report)), encoding="utf-8")
+    sys.stdout.write("\n".join(tables.values()))
+    page.write_text(with_tables(page.read_text("utf-8"), tables), encoding="utf-8")
 
 
 def _compared(detections: int, appearances: int, times: int) -> dict[str, Any]:
@@ -347,36 +330,41 @@ def _asked(connection: psycopg.Connection, times: int) -> dict[str, Any]:
     (images,) = _one(
         connection, "SELECT (SELECT count(*) FROM images) - (SELECT count(*) FROM videos)"
     )
+    asked = questions(until, images)
+    rounds = []
+    for seed in range(_ROUNDS):
+        rounds.append([ask(connection, question, times, seed) for question in asked])
+        sys.stderr.write(f"round {seed + 1} of {_ROUNDS} with {rows:,} detections\n")
     answers = []
-    for question in questions(until, images):
-        answers.append(ask(connection, question, times))
-        sys.stderr.write(f"{answers[-1]}\n")
+    for question, durations in zip(asked, zip(*rounds, strict=True), strict=True):
+        answers.append(answer(connection, question, durations))
+        sys.stderr.write(f"{answers[-1]} {durations}\n")
     return {
         "detections": rows,
         "gigabytes": round(
             _one(connection, "SELECT pg_database_size(current_database())")[0] / 1e9, 1
         ),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "server": _one(connection, "SHOW server_version")[0],
+        "shared_buffers": _one(connection, "SHOW shared_buffers")[0],
+        "huge_pages": _one(connection, "SHOW huge_pages_status")[0],
         "load": round(load, 1),
         "questions": [asdict(answer) for answer in answers],
     }
 
 
-def _recorded(connection: psycopg.Connection, url: str) -> dict[str, Any]:
-    """Record images into one history."""
-    load = os.getloadavg()[0]
-    return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "server": _one(connection, "SHOW server_version")[0],
-        "shared_buffers": _one(connection, "SHOW shared_buffers")[0],
-        "fsync": _one(connection, "SHOW fsync")[0],
-        "writes_load": round(load, 1),
-        "writes": [asdict(rate) for rate in measure_writes(connection, url)],
-        "fdatasync_a_second": syncs_a_second(),
-    }
+def _server_cpu_ms(connection: psycopg.Connection) -> float:
+    """Return the processor time of a connection's server process, which runs on this machine."""
+    times = psutil.Process(connection.info.backend_pid).cpu_times()
+    return (times.user + times.system) * 1000
 
 
-def _millions(rows: int) -> str:
-    return f"{rows / 1e6:.0f} M"
+def _timed(
+    connection: psycopg.Connection, question: Question, times: int, numbers: random.Random
+) -> list[float]:
+    return [
+        _milliseconds(connection, question.sql, question.arguments(numbers)) for _ in range(times)
+    ]
 
 
 def _milliseconds(connection: psycopg.Connection, sql: str, arguments: tuple[Any, ...]) -> float:

@@ -1,9 +1,10 @@
-"""Measure Postgres' cost of recording an image: ``make bench BENCHMARKS=recording``.
+"""Measure what recording an image costs: ``make bench BENCHMARKS=recording``.
 
 Asks and records as a worker does (``done_and_erased``, then ``record``), 100 images, 10 and
 one a commit. Beside it, in the same run, plain inserts of the same rows into the same tables, with
 the same indexes, constraints and partitions and without our triggers. Answers are like
-Rekognition's (``recorded_images.py``). Processor time is that of all processes of the server.
+Rekognition's (``recorded_images.py``). Both have one connection. Processor time is that of all
+processes of the server.
 Rounds alternate, and the table has their medians. Writes ``benchmarks/recording.json`` and the
 table of docs/performance.md.
 """
@@ -15,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,34 +37,52 @@ _PREPARED = 6
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """What recording took in one round, or the medians of all.
+
+    Attributes:
+        images_per_second: By one connection, for the time that the calls took.
+        postgres_ms: Processor time of all processes of the server, for an image.
+        client_ms: The same of this process.
+    """
+
+    images_per_second: float
+    postgres_ms: float
+    client_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of an image at one size of commits, in milliseconds of processor time.
+    """The cost of an image at one size of commits.
 
     Attributes:
         images_a_commit: How many images.
-        postgres_ms: All processes of the server.
-        plain_ms: The same for plain inserts.
-        ratio: The median of each round's ratio of the two.
-        client_ms: This process in ``History``, for the same image.
-        rounds: ``postgres_ms`` and ``plain_ms`` of each round.
+        retinue: ``History``, medians of the rounds.
+        plain: Plain inserts, medians of the rounds.
+        ratio: The median of each round's ratio of the server's processor times.
+        rounds: Both, in each round.
     """
 
     images_a_commit: int
-    postgres_ms: float
-    plain_ms: float
+    retinue: Sample
+    plain: Sample
     ratio: float
-    client_ms: float
-    rounds: tuple[tuple[float, float], ...]
+    rounds: tuple[tuple[Sample, Sample], ...]
 
 
 def recording_table(costs: Sequence[Mapping[str, Any]]) -> str:
     """Return the costs as docs/performance.md shows them."""
-    lines = ["| images a commit | Retinue | plain inserts | ratio |", "|---|---|---|---|"]
-    lines += [
-        f"| {one['images_a_commit']} | {one['postgres_ms']:.3f} | {one['plain_ms']:.3f} | "
-        f"{one['ratio']:.2f} |"
-        for one in costs
+    lines = [
+        "| images a commit | images/s | plain | Postgres CPU ms an image | plain | ratio |",
+        "|---" * 6 + "|",
     ]
+    for one in costs:
+        ours, plain = Sample(**one["retinue"]), Sample(**one["plain"])
+        lines.append(
+            f"| {one['images_a_commit']} | {ours.images_per_second:,.0f} | "
+            f"{plain.images_per_second:,.0f} | {ours.postgres_ms:.3f} | {plain.postgres_ms:.3f} | "
+            f"{one['ratio']:.2f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -94,12 +113,11 @@ def main() -> None:
                 for size in given.sizes
             ]  # fmt: skip
         pool.close()
-    _print(costs)
-    OUTPUT.parent.mkdir(exist_ok=True)
     report = [asdict(cost) for cost in costs]
+    table = recording_table(report)
+    sys.stdout.write(table)
     OUTPUT.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    table = {"recording": recording_table(report)}
-    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), table), encoding="utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), {"recording": table}), encoding="utf-8")
 
 
 def _cost(
@@ -110,37 +128,40 @@ def _cost(
     rounds: int,
     seconds: float,
 ) -> Cost:
-    pairs, clients = [], []
-    for _ in range(rounds):
-        mine, client = _round(server, size, ours, seconds)
-        plain, _ = _round(server, size, theirs, seconds)
-        pairs.append((round(mine, 3), round(plain, 3)))
-        clients.append(client)
-    return Cost(
-        size,
-        statistics.median(mine for mine, _ in pairs),
-        statistics.median(plain for _, plain in pairs),
-        round(statistics.median(mine / plain for mine, plain in pairs), 2),
-        round(statistics.median(clients), 3),
-        tuple(pairs),
+    pairs = tuple(
+        (_round(server, size, ours, seconds), _round(server, size, theirs, seconds))
+        for _ in range(rounds)
     )
+    retinue, plain = zip(*pairs, strict=True)
+    ratio = statistics.median(mine.postgres_ms / other.postgres_ms for mine, other in pairs)
+    return Cost(size, _medians(retinue), _medians(plain), round(ratio, 2), pairs)
+
+
+def _medians(samples: Sequence[Sample]) -> Sample:
+    return Sample(*map(statistics.median, zip(*map(astuple, samples), strict=True)))
 
 
 def _round(
     server: psutil.Process, size: int, write: Callable[[Batch], None], seconds: float
-) -> tuple[float, float]:
-    """Return the server's and the client's processor time for an image, in milliseconds."""
+) -> Sample:
     numbers = random.Random(time.monotonic_ns())
     for _ in range(_PREPARED):
         write(batch(size, numbers))
-    images, client, before, began = 0, 0.0, _cpu_seconds(server), time.monotonic()
+    images, took, client = 0, 0.0, 0.0
+    before, began = _cpu_seconds(server), time.monotonic()
     while time.monotonic() - began < seconds:
         made = batch(size, numbers)
+        took -= time.monotonic()
         client -= time.thread_time()
         write(made)
         client += time.thread_time()
+        took += time.monotonic()
         images += size
-    return (_cpu_seconds(server) - before) * 1_000 / images, client * 1_000 / images
+    return Sample(
+        round(images / took),
+        round((_cpu_seconds(server) - before) * 1_000 / images, 3),
+        round(client * 1_000 / images, 3),
+    )
 
 
 def _postmaster(server_url: str) -> psutil.Process:
@@ -161,19 +182,6 @@ def _cpu_seconds(server: psutil.Process) -> float:
             continue
         total += times.user + times.system
     return total
-
-
-def _print(costs: list[Cost]) -> None:
-    lines = [
-        "Postgres' processor time, ms an image",
-        f"{'images a commit':>16}{'Retinue':>10}{'plain':>10}{'ratio':>8}{'client':>10}",
-    ]
-    lines += [
-        f"{cost.images_a_commit:16}{cost.postgres_ms:10.3f}{cost.plain_ms:10.3f}{cost.ratio:8.2f}"
-        f"{cost.client_ms:10.3f}"
-        for cost in costs
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
