@@ -4,9 +4,8 @@ Asks and records as a worker does (``done_and_erased``, then ``record``), 100 im
 one a commit. Beside it, in the same run, plain inserts of the same rows into the same tables, with
 the same indexes, constraints and partitions and without our triggers. Answers are like
 Rekognition's (``recorded_images.py``). Both have one connection. Processor time is that of all
-processes of the server.
-Rounds alternate, and the table has their medians. Writes ``benchmarks/recording.json`` and the
-table of docs/performance.md.
+processes of the server. Rounds alternate, and the table has their medians. Writes
+``benchmarks/recording.json`` and the table of docs/performance.md.
 """
 
 import argparse
