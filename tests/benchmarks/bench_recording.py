@@ -19,11 +19,10 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 from retinue_history import ConnectionPool, History
 
-from benchmarks.database import database, postgres
+from benchmarks.database import database, postgres, server_cpu_seconds
 from benchmarks.page import with_tables
 from benchmarks.plain_inserts import insert
 from benchmarks.recorded_images import Batch, batch
@@ -93,7 +92,6 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 10, 1])
     given = parser.parse_args()
     with postgres() as server_url, database(server_url) as url, database(server_url) as plain_url:
-        server = _postmaster(server_url)
         pool = ConnectionPool(url, application_name="bench", max_size=1)
         history = History(pool)
 
@@ -107,7 +105,7 @@ def main() -> None:
                 connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
             connection.commit()
             costs = [
-                _cost(server, size, ours, lambda batch: insert(connection, batch), given.rounds,
+                _cost(connection, size, ours, lambda batch: insert(connection, batch), given.rounds,
                       given.seconds)
                 for size in given.sizes
             ]  # fmt: skip
@@ -120,7 +118,7 @@ def main() -> None:
 
 
 def _cost(
-    server: psutil.Process,
+    connection: psycopg.Connection,
     size: int,
     ours: Callable[[Batch], None],
     theirs: Callable[[Batch], None],
@@ -128,7 +126,7 @@ def _cost(
     seconds: float,
 ) -> Cost:
     pairs = tuple(
-        (_round(server, size, ours, seconds), _round(server, size, theirs, seconds))
+        (_round(connection, size, ours, seconds), _round(connection, size, theirs, seconds))
         for _ in range(rounds)
     )
     retinue, plain = zip(*pairs, strict=True)
@@ -141,13 +139,13 @@ def _medians(samples: Sequence[Sample]) -> Sample:
 
 
 def _round(
-    server: psutil.Process, size: int, write: Callable[[Batch], None], seconds: float
+    connection: psycopg.Connection, size: int, write: Callable[[Batch], None], seconds: float
 ) -> Sample:
     numbers = random.Random(time.monotonic_ns())
     for _ in range(_PREPARED):
         write(batch(size, numbers))
     images, took, client = 0, 0.0, 0.0
-    before, began = _cpu_seconds(server), time.monotonic()
+    before, began = server_cpu_seconds(connection), time.monotonic()
     while time.monotonic() - began < seconds:
         made = batch(size, numbers)
         took -= time.monotonic()
@@ -158,29 +156,9 @@ def _round(
         images += size
     return Sample(
         round(images / took),
-        round((_cpu_seconds(server) - before) * 1_000 / images, 3),
+        round((server_cpu_seconds(connection) - before) * 1_000 / images, 3),
         round(client * 1_000 / images, 3),
     )
-
-
-def _postmaster(server_url: str) -> psutil.Process:
-    with psycopg.connect(server_url) as connection:
-        row = connection.execute("SHOW data_directory").fetchone()
-    assert row is not None
-    return psutil.Process(int((Path(row[0]) / "postmaster.pid").read_text().split()[0]))
-
-
-def _cpu_seconds(server: psutil.Process) -> float:
-    """Return what all processes of a server have used, those that have ended included."""
-    own = server.cpu_times()
-    total = own.user + own.system + own.children_user + own.children_system
-    for process in server.children():
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:  # it ended just now
-            continue
-        total += times.user + times.system
-    return total
 
 
 if __name__ == "__main__":
